@@ -1,0 +1,39 @@
+// Command smgw-sim is the bench: simulated meter, reference head-end, development
+// PKI, stepped agent and demo. It is never shipped to a gateway.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() { os.Exit(run()) }
+
+// run is main with an exit status instead of an exit, for the script tests.
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := newRootCommand().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "smgw-sim:", err)
+		return 1
+	}
+	return 0
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "smgw-sim",
+		Short:         "The bench of smgw: simulated meter, reference head-end, development PKI, stepped agent, demo",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(
+	// one line for each verb, in the order a newcomer meets them
+	)
+	return root
+}

@@ -1,0 +1,39 @@
+// Command smgw is the agent on a smart meter gateway, and every verb that an
+// installer or a field technician needs there.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() { os.Exit(run()) }
+
+// run is main with an exit status instead of an exit, for the script tests.
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := newRootCommand().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "smgw:", err)
+		return 1
+	}
+	return 0
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "smgw",
+		Short:         "The agent of a smart meter gateway: reads the meter, delivers what the form after § 54 MsbG says",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(
+	// one line for each verb, in the order a newcomer meets them
+	)
+	return root
+}

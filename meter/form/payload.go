@@ -1,0 +1,74 @@
+package form
+
+import (
+	"github.com/shopspring/decimal"
+
+	"smgw/meter"
+	"smgw/meter/obis"
+)
+
+// Period is a span between two local midnights, From included, To excluded.
+type Period struct {
+	From meter.Quarter
+	To   meter.Quarter
+}
+
+// Payload is what one receiver gets about one market location for one row and
+// one period. It names metering point, device and register by number only:
+// never a person, an address or a customer number.
+type Payload struct {
+	Gateway    string // the gateway's id
+	MeLo       MeteringLocationID
+	MaLo       MarketLocationID
+	Row        RowNumber
+	To         Role
+	PartnerID  PartnerID
+	Period     Period
+	Revision   int    // 0 first, then one more for each correction
+	Supersedes string // id of the payload this one replaces; "" when Revision is 0
+	Values     []Value
+	Notices    []Notice // losses and damage since the last payload
+}
+
+// RowNumber is the number of a row of the form, 1 to 9.
+type RowNumber int
+
+// Kind says what a Value is.
+type Kind uint8
+
+const (
+	Energy      Kind = iota + 1 // energy over the period, kWh
+	MaxPower                    // largest quarter-hour mean power of the period, kW
+	Register                    // register reading at a boundary, kWh
+	LoadProfile                 // energy of each quarter hour of the period (Lastgang), kWh
+)
+
+// Value is one quantity of a payload. For a LoadProfile, Intervals has one
+// element for each quarter hour of the period and Quantity is zero; for all
+// other kinds Quantity has the figure.
+type Value struct {
+	Code obis.Code
+	Kind Kind
+	// At is the boundary of a Register, the start of the quarter hour of a
+	// MaxPower (0 when there is none), the start of a LoadProfile.
+	At meter.Quarter
+	Quantity
+	MissingIntervals int // MaxPower: quarter hours of the span that are missing
+	Intervals        []Quantity
+}
+
+// Quantity is one figure with its state. Amount is null when the state is Missing.
+type Quantity struct {
+	Amount  decimal.NullDecimal // kWh or kW, after the transformer factor, exact
+	State   State
+	Reason  Reason  // why, where State is not True
+	Warning Warning // None, or OffsetWarning
+}
+
+// Notice tells the head-end what was lost or damaged, counted and dated.
+type Notice struct {
+	Kind  string // what happened, for example "store_damaged"
+	From  meter.Quarter
+	To    meter.Quarter
+	Count int
+}

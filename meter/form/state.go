@@ -1,0 +1,56 @@
+package form
+
+// State of a value. Its MSCONS code lets a head-end convert without loss.
+type State uint8
+
+const (
+	True        State = iota + 1 // wahrer Wert, 220
+	Substitute                   // Ersatzwert, 67
+	Preliminary                  // vorläufiger Wert, Z18
+	Unusable                     // nicht verwendbarer Wert, 20
+	Missing                      // fehlender Wert, Z30
+)
+
+var states = [...]struct{ name, mscons string }{
+	True: {"true", "220"}, Substitute: {"substitute", "67"}, Preliminary: {"preliminary", "Z18"},
+	Unusable: {"unusable", "20"}, Missing: {"missing", "Z30"},
+}
+
+// String gives the name that payloads and previews carry, "true" … "missing".
+func (s State) String() string { return states[s].name }
+
+// MSCONS gives the code in the market's message MSCONS.
+func (s State) MSCONS() string { return states[s].mscons }
+
+// MarshalText is String, for JSON.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Reason says why a value is not simply true, as an MSCONS code.
+type Reason string
+
+const (
+	NoReason      Reason = ""
+	Communication Reason = "Z75" // no usable reading at a boundary
+	GridOutage    Reason = "Z76"
+	DeviceChange  Reason = "Z78" // also: before the point was commissioned
+	Defect        Reason = "Z81"
+	ClockSet      Reason = "ZA0" // made from a boundary taken with an unsynchronised clock
+	Implausible   Reason = "ZA1"
+	Resolution    Reason = "ZC4" // the front port gives whole kWh only
+)
+
+// Warning travels with a value that is usable but worth a look.
+type Warning string
+
+const (
+	NoWarning     Warning = ""
+	OffsetWarning Warning = "offset" // read more than 9 s off its boundary
+)
+
+var kinds = [...]string{Energy: "energy", MaxPower: "max_power", Register: "register", LoadProfile: "load_profile"}
+
+// String gives the name that previews carry.
+func (k Kind) String() string { return kinds[k] }
+
+// MarshalText is String, for JSON.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
