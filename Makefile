@@ -1,0 +1,65 @@
+# smgw: every target that a newcomer guesses; `make help` lists them.
+SHELL      := /bin/bash
+GO         ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+LDFLAGS    := -s -w
+# Nothing that goes on a gateway uses cgo; only the race detector needs it.
+export CGO_ENABLED ?= 0
+
+.PHONY: help build demo test race lint fmt arm qemu fuzz bench clean toolchain
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+toolchain:
+	@command -v $(GO) >/dev/null || { echo "make: Go is missing: install Go 1.26 or later from https://go.dev/dl/ (or your distribution) and put it on PATH" >&2; exit 1; }
+	@$(GO) version | grep -qE 'go1\.(2[6-9]|[3-9][0-9])|devel' || { echo "make: $$($(GO) version) is too old: smgw needs Go 1.26 or later" >&2; exit 1; }
+
+build: toolchain ## build/smgw for this machine, and the bench build/smgw-sim
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o build/smgw ./cmd/smgw
+	$(GO) build -trimpath -o build/smgw-sim ./cmd/smgw-sim
+
+demo: build ## the main job against the simulated meter: 40 days in about a minute
+	build/smgw-sim demo --dir build/demo
+
+test: toolchain ## all tests, end to end included
+	$(GO) test -timeout 20m -shuffle=on ./...
+
+race: toolchain ## all tests under the race detector (needs gcc)
+	@command -v gcc >/dev/null || { echo "make race: gcc is missing: apt-get install gcc" >&2; exit 1; }
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
+
+lint: toolchain ## gofmt, go vet and staticcheck
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change:" >&2; echo "$$unformatted" >&2; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+fmt: toolchain ## format all code
+	gofmt -w .
+
+# GOARCH, GOARM and the name's ending for each board.
+BOARDS := arm:5:armv5 arm:6:armv6 arm:7:armv7 arm64::arm64 amd64::amd64
+
+arm: toolchain ## stripped builds for ARMv5/6/7, arm64 and amd64, with their sizes
+	@set -e; for b in $(BOARDS); do IFS=: read -r arch arm name <<<"$$b"; \
+	  GOOS=linux GOARCH=$$arch GOARM=$$arm $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o build/smgw-$$name ./cmd/smgw; \
+	  printf '%-18s %10d bytes\n' build/smgw-$$name $$(stat -c %s build/smgw-$$name); done
+	@size=$$(stat -c %s build/smgw-armv6); [ $$size -le 10000000 ] || { echo "build/smgw-armv6 has $$size bytes, more than the budget of 10,000,000" >&2; exit 1; }
+
+qemu: toolchain ## the tests of sml, meter and buffer as real ARMv6 code
+	@hack/need qemu-arm-static qemu-user-static
+	GOOS=linux GOARCH=arm GOARM=6 $(GO) test -timeout 30m -exec qemu-arm-static ./sml/... ./meter/... ./buffer/...
+
+FUZZTIME ?= 1m
+fuzz: toolchain ## every fuzz target for FUZZTIME (default 1m)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  dir=$$($(GO) list -f '{{.Dir}}' $$pkg); \
+	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$dir/*_test.go 2>/dev/null | sed 's/^func //'); do \
+	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; done; done
+
+bench: toolchain ## all benchmarks; docs/measurements.md has the figures
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean: ## remove what was built
+	rm -rf build
