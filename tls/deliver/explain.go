@@ -1,0 +1,118 @@
+package deliver
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http/httptrace"
+	"net/url"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"smgw/tls/profile"
+)
+
+// phase is how far an attempt came.
+type phase int32
+
+const (
+	lookingUp phase = iota
+	connecting
+	shakingHands
+	sending
+	waiting
+)
+
+var phases = [...]string{
+	lookingUp: "looking up its name", connecting: "connecting", shakingHands: "in the TLS handshake",
+	sending: "sending the payload", waiting: "waiting for its answer",
+}
+
+// trace notes in reached how far a request comes.
+func trace(ctx context.Context, reached *atomic.Int32) context.Context {
+	note := func(p phase) { reached.Store(int32(p)) }
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		ConnectStart:      func(string, string) { note(connecting) },
+		TLSHandshakeStart: func() { note(shakingHands) },
+		GotConn:           func(httptrace.GotConnInfo) { note(sending) },
+		WroteRequest:      func(httptrace.WroteRequestInfo) { note(waiting) },
+	})
+}
+
+// explain names the cause of an attempt that got no answer, in words that tell
+// a technician where to look.
+func explain(err error, target *url.URL, at phase) (Cause, error) {
+	host := target.Host
+	say := func(c Cause, format string, args ...any) (Cause, error) {
+		return c, fmt.Errorf("head-end %s: %s: %w", host, fmt.Sprintf(format, args...), err)
+	}
+
+	var (
+		lookup   *net.DNSError
+		outside  *profile.Error
+		invalid  x509.CertificateInvalidError
+		unknown  x509.UnknownAuthorityError
+		name     x509.HostnameError
+		untrust  *tls.CertificateVerificationError
+		operated *net.OpError
+		record   tls.RecordHeaderError
+		timeout  interface{ Timeout() bool }
+	)
+	switch {
+	case errors.As(err, &lookup):
+		return say(NameLookup, "its name %q has no address here; is the name right, and does the gateway have a DNS server?", lookup.Name)
+	case errors.As(err, &outside):
+		return say(HeadEndCertificate, "its connection is not what the profile demands")
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
+		c := invalid.Cert
+		return say(Clock, "its certificate %q is valid from %s to %s and the clock here says %s; if that is wrong, set the clock, else the head-end needs a new certificate",
+			c.Subject, c.NotBefore.UTC().Format(time.RFC3339), c.NotAfter.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339))
+	case errors.As(err, &name):
+		return say(HeadEndCertificate, "its certificate %q was made for another name; is the endpoint right, or does something stand in between?", name.Certificate.Subject)
+	case errors.As(err, &unknown):
+		who := ""
+		if unknown.Cert != nil {
+			who = fmt.Sprintf(" %q, issued by %q,", unknown.Cert.Subject, unknown.Cert.Issuer)
+		}
+		return say(HeadEndCertificate, "its certificate%s does not chain to a root this gateway trusts; wrong head-end, or wrong roots in the identity folder", who)
+	case errors.As(err, &untrust):
+		return say(HeadEndCertificate, "its certificate was not accepted")
+	case errors.As(err, &operated) && operated.Op == "remote error":
+		return explainAlert(say, operated.Err.Error())
+	case errors.As(err, &record):
+		return say(Protocol, "what answers there does not speak TLS; is the port right?")
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return say(Unreachable, "nothing listens there; is the head-end down, or the port wrong?")
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+		return say(Unreachable, "there is no way to it; is the line to the outside up?")
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return say(TimedOut, "time ran out while %s", phases[at])
+	case at <= connecting:
+		return say(Unreachable, "no connection")
+	case at == shakingHands:
+		return say(Protocol, "the TLS handshake failed")
+	}
+	return say(Unreachable, "the connection broke while %s; where this lasts, the head-end may not know this gateway's certificate", phases[at])
+}
+
+// explainAlert explains a TLS alert by which the head-end ended the connection.
+// crypto/tls keeps the alert's type to itself, so its text must do.
+func explainAlert(say func(Cause, string, ...any) (Cause, error), alert string) (Cause, error) {
+	switch {
+	case strings.Contains(alert, "expired certificate"):
+		return say(Clock, "it says that this gateway's TLS certificate is expired or not yet valid; see smgw identity show")
+	case strings.Contains(alert, "certificate"), strings.Contains(alert, "access denied"):
+		return say(OwnCertificate, "it does not accept this gateway's TLS certificate; is the gateway enrolled there? See smgw identity show")
+	case strings.Contains(alert, "protocol version"), strings.Contains(alert, "handshake failure"), strings.Contains(alert, "insufficient security"):
+		return say(Protocol, "it offers no TLS after the profile (ECDHE-ECDSA with AES-GCM on P-256 or P-384)")
+	case strings.Contains(alert, "no application protocol"):
+		return say(Protocol, "it does not speak HTTP/2")
+	}
+	return say(Protocol, "it ended the TLS connection")
+}
