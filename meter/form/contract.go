@@ -2,6 +2,8 @@ package form
 
 import (
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/shopspring/decimal"
 )
@@ -46,6 +48,7 @@ func ParseRole(s string) (Role, error) {
 	return Role{}, fmt.Errorf("role %q: want LF, NB, ÜNB (or UENB) or AB", s)
 }
 
+func (r Role) compare(s Role) int            { return strings.Compare(r.code, s.code) }
 func (r Role) String() string                { return r.code }
 func (r Role) MarshalText() ([]byte, error)  { return []byte(r.code), nil }
 func (r *Role) UnmarshalText(b []byte) error { return set(r, b, ParseRole) }
@@ -103,7 +106,23 @@ type Contract struct {
 	TransformerFactor int64               // whole number ≥ 1
 	ExtraHolidays     []Date              // one-off holidays; may name days that are free anyway
 	MaxPowerKW        decimal.NullDecimal // more than this between two readings is implausible
-	MarketLocations   []MarketLocation
+	// OffsetLimit is how far off its boundary a reading may have been taken, 27 s
+	// when 0; it can only be set lower (FORM.md, Values).
+	OffsetLimit time.Duration
+	// Commissioned is when the point went into service, zero for long ago: what
+	// lay before is absent with reason Z78.
+	Commissioned    time.Time
+	MarketLocations []MarketLocation
+}
+
+// Location returns the market location of an id, nil when the contract has none.
+func (c *Contract) Location(id MarketLocationID) *MarketLocation {
+	for i := range c.MarketLocations {
+		if c.MarketLocations[i].MaLo == id {
+			return &c.MarketLocations[i]
+		}
+	}
+	return nil
 }
 
 // MarketLocation (Marktlokation) is what is drawn, or what is fed in, at one

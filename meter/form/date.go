@@ -60,6 +60,9 @@ func (d Date) AddDays(n int) Date {
 	return dateOfUTC(time.Date(d.Year, d.Month, d.Day+n, 0, 0, 0, 0, time.UTC))
 }
 
+// FirstOfMonth returns the first day of d's month.
+func (d Date) FirstOfMonth() Date { return Date{d.Year, d.Month, 1} }
+
 // FirstOfNextMonth returns the first day of the month after d's.
 func (d Date) FirstOfNextMonth() Date {
 	return dateOfUTC(time.Date(d.Year, d.Month+1, 1, 0, 0, 0, 0, time.UTC))

@@ -30,9 +30,6 @@ type Payload struct {
 	Notices    []Notice // losses and damage since the last payload
 }
 
-// RowNumber is the number of a row of the form, 1 to 9.
-type RowNumber int
-
 // Kind says what a Value is.
 type Kind uint8
 
@@ -62,6 +59,7 @@ type Quantity struct {
 	Amount  decimal.NullDecimal // kWh or kW, after the transformer factor, exact
 	State   State
 	Reason  Reason  // why, where State is not True
+	Method  Method  // how it was made, where State is Substitute
 	Warning Warning // None, or OffsetWarning
 }
 

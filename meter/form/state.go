@@ -39,6 +39,15 @@ const (
 	Resolution    Reason = "ZC4" // the front port gives whole kWh only
 )
 
+// Method says how a substitute was made, as an MSCONS code.
+type Method string
+
+const (
+	NoMethod      Method = ""
+	Interpolation Method = "Z92" // between good neighbours
+	Statistical   Method = "ZJ2"
+)
+
 // Warning travels with a value that is usable but worth a look.
 type Warning string
 
