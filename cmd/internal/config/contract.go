@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/shopspring/decimal"
@@ -15,7 +16,8 @@ import (
 // the contradictions that only show when the contract is whole.
 type locationPlace struct {
 	section
-	receivers []section
+	receivers  []section
+	unreadRole bool // a receiver has a role that is missing or unknown
 }
 
 // contract reads [contract] and its market locations, and asks the form whether
@@ -55,7 +57,7 @@ func (d *decoder) contradictions(contract section, err error) {
 			s = l.section
 			if e.Receiver >= 0 {
 				s = l.receivers[e.Receiver]
-			} else if e.Field == "receiver" && (l.reported("receiver") || slices.ContainsFunc(l.receivers, func(r section) bool { return r.reported("role") })) {
+			} else if e.Field == "receiver" && (l.reported("receiver") || l.unreadRole) {
 				continue // the role that is missing may be the one that cannot be read
 			}
 		}
@@ -99,7 +101,9 @@ func (d *decoder) marketLocation(s section, meters []Meter) form.MarketLocation 
 	s.meter(meters, &m.Meter)
 	for _, r := range d.sections(s.node, "receiver", "[[market_location.receiver]]") {
 		here.receivers = append(here.receivers, r)
-		m.Receivers = append(m.Receivers, r.receiver())
+		receiver := r.receiver()
+		here.unreadRole = here.unreadRole || receiver.Role == (form.Role{})
+		m.Receivers = append(m.Receivers, receiver)
 	}
 	d.places = append(d.places, here)
 	return m
@@ -122,12 +126,14 @@ func (s section) meter(meters []Meter, to *string) {
 			*to = name
 			return
 		}
-		names = append(names, fmt.Sprintf("%q", m.Name))
+		if quoted := strconv.Quote(m.Name); !slices.Contains(names, quoted) {
+			names = append(names, quoted)
+		}
 	}
 	switch {
 	case given:
 		s.wrong("meter", fmt.Sprintf("meter %q is not in the file", name), "want "+strings.Join(names, " or "))
-	case len(meters) == 1:
+	case len(names) == 1:
 		*to = meters[0].Name
 	default:
 		s.missing("meter", "there are several meters: want "+strings.Join(names, " or "))

@@ -120,7 +120,10 @@ func read[T any](s section, key, want string, parse func(string) (T, error), to 
 	v, err := parse(n.raw)
 	if err != nil {
 		what, want := split(err)
-		s.wrong(key, key+": "+what, want)
+		if !strings.HasPrefix(what, key+" ") {
+			what = key + ": " + what
+		}
+		s.wrong(key, what, want)
 		return
 	}
 	*to = v

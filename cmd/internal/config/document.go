@@ -109,7 +109,7 @@ func (b *builder) header(root *node, expr *unstable.Node, last kind) *node {
 		n = b.descend(n, it.Node(), k)
 		if n.kind == tables {
 			if it.IsLast() {
-				n.list = append(n.list, &node{kind: table, at: b.place(it.Node().Raw)})
+				n.list = append(n.list, &node{kind: table, at: b.place(it.Node().Raw.Offset)})
 			}
 			n = n.list[len(n.list)-1] // [a.b] and [[a.b]] continue the newest [[a]]
 		}
@@ -125,8 +125,7 @@ func (b *builder) keyValue(to *node, expr *unstable.Node) {
 			continue
 		}
 		key := it.Node()
-		at := b.place(key.Raw)
-		to.keys = append(to.keys, &entry{string(key.Data), at, b.value(expr.Value(), at)})
+		to.keys = append(to.keys, &entry{string(key.Data), b.place(key.Raw.Offset), b.value(expr.Value(), b.valuePlace(key))})
 	}
 }
 
@@ -134,17 +133,22 @@ func (b *builder) descend(n *node, key *unstable.Node, k kind) *node {
 	if next := n.get(string(key.Data)); next != nil {
 		return next
 	}
-	at := b.place(key.Raw)
+	at := b.place(key.Raw.Offset)
 	next := &node{kind: k, at: at}
 	n.keys = append(n.keys, &entry{string(key.Data), at, next})
 	return next
 }
 
-func (b *builder) value(v *unstable.Node, keyAt place) *node {
-	n := &node{at: keyAt, raw: string(v.Data)}
-	if v.Raw.Length > 0 {
-		n.at = b.place(v.Raw)
-	}
+// valuePlace is where the value of a key begins: the parser does not say it of
+// lists, tables and booleans.
+func (b *builder) valuePlace(key *unstable.Node) place {
+	end := key.Raw.Offset + key.Raw.Length
+	rest := b.data[end:]
+	return b.place(end + uint32(len(rest)-len(bytes.TrimLeft(rest, " \t="))))
+}
+
+func (b *builder) value(v *unstable.Node, at place) *node {
+	n := &node{at: at, raw: string(v.Data)}
 	switch v.Kind {
 	case unstable.String:
 		n.kind = text
@@ -158,7 +162,10 @@ func (b *builder) value(v *unstable.Node, keyAt place) *node {
 		n.kind = list
 		allTables := true
 		for it := v.Children(); it.Next(); {
-			e := b.value(it.Node(), keyAt)
+			e := b.value(it.Node(), at)
+			if r := it.Node().Raw; r.Length > 0 {
+				e.at = b.place(r.Offset)
+			}
 			n.list = append(n.list, e)
 			allTables = allTables && e.kind == table
 		}
@@ -176,8 +183,8 @@ func (b *builder) value(v *unstable.Node, keyAt place) *node {
 	return n
 }
 
-func (b *builder) place(r unstable.Range) place {
-	before := b.data[:r.Offset]
+func (b *builder) place(offset uint32) place {
+	before := b.data[:offset]
 	line := 1 + bytes.Count(before, []byte("\n"))
 	return place{line, characters(b.data, line, len(before)-(bytes.LastIndexByte(before, '\n')+1)+1)}
 }
