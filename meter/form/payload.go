@@ -7,17 +7,12 @@ import (
 	"smgw/meter/obis"
 )
 
-// Period is a span between two local midnights, From included, To excluded.
-type Period struct {
-	From meter.Quarter
-	To   meter.Quarter
-}
-
 // Payload is what one receiver gets about one market location for one row and
 // one period. It names metering point, device and register by number only:
 // never a person, an address or a customer number.
 type Payload struct {
-	Gateway    string // the gateway's id
+	Gateway    string  // the gateway's id
+	Edition    Edition // the form that the row number is of
 	MeLo       MeteringLocationID
 	MaLo       MarketLocationID
 	Row        RowNumber
@@ -70,3 +65,7 @@ type Notice struct {
 	To    meter.Quarter
 	Count int
 }
+
+// TariffSum is the kind of a Notice that Σ tariffs + error register is not the
+// total at a boundary.
+const TariffSum = "tariff_sum"

@@ -61,5 +61,13 @@ var kinds = [...]string{Energy: "energy", MaxPower: "max_power", Register: "regi
 // String gives the name that previews carry.
 func (k Kind) String() string { return kinds[k] }
 
+// Unit gives the unit of the kind's figures.
+func (k Kind) Unit() string {
+	if k == MaxPower {
+		return "kW"
+	}
+	return "kWh"
+}
+
 // MarshalText is String, for JSON.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }

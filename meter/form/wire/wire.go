@@ -1,15 +1,277 @@
-// Package wire is a payload of the form as signed CBOR.
+// Package wire is a payload of the form as it travels: CBOR in Core
+// Deterministic Encoding (RFC 8949, 4.2.1), in a COSE_Sign1 with ES256 (RFC
+// 9052). docs/payload.cddl describes every byte.
+//
+//	encoded, err := wire.Encode(&payload)
+//	signed, err := wire.Sign(encoded, key, keyID)
+//	…
+//	encoded, err := wire.Verify(signed, publicKey)
+//	payload, err := wire.Decode(encoded)
+//
+// The same payload is the same bytes, for ever: what Decode accepts, Encode
+// gives back. A signature differs each time it is made, so sameness is judged
+// on the encoded payload, and named by ID.
 package wire
 
 import (
-	"crypto"
-	"crypto/ecdsa"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"reflect"
 
+	"github.com/fxamacker/cbor/v2"
+
+	"smgw/meter"
 	"smgw/meter/form"
+	"smgw/meter/obis"
 )
 
-func ID(p *form.Payload) string                                              { panic("not yet") }
-func Encode(p *form.Payload) ([]byte, error)                                 { panic("not yet") }
-func Decode(b []byte) (*form.Payload, error)                                 { panic("not yet") }
-func Sign(encoded []byte, key crypto.Signer, keyID []byte) ([]byte, error)   { panic("not yet") }
-func Verify(signed []byte, pub *ecdsa.PublicKey) (encoded []byte, err error) { panic("not yet") }
+const (
+	// MaxSize is the largest encoded payload that is read or written, in bytes.
+	MaxSize = 256 << 10
+	// maxIntervals is the longest load profile: six weeks and more.
+	maxIntervals = 4096
+)
+
+// The modes are made once and never changed.
+var (
+	tags   = mustTags()
+	encode = must(cbor.CoreDetEncOptions().EncModeWithTags(tags))
+	decode = must(cbor.DecOptions{
+		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
+		IndefLength:       cbor.IndefLengthForbidden,
+		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
+		MaxNestedLevels:   6,
+		MaxArrayElements:  maxIntervals,
+		MaxMapPairs:       16,
+	}.DecModeWithTags(tags))
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err) // options are constants
+	}
+	return v
+}
+
+func mustTags() cbor.TagSet {
+	s := cbor.NewTagSet()
+	required := cbor.TagOptions{EncTag: cbor.EncTagRequired, DecTag: cbor.DecTagRequired}
+	must(0, s.Add(required, reflect.TypeFor[fraction](), 4))
+	return s
+}
+
+// document is "payload" of docs/payload.cddl.
+type document struct {
+	Edition    string   `cbor:"1,keyasint"`
+	Gateway    string   `cbor:"2,keyasint"`
+	MeLo       string   `cbor:"3,keyasint"`
+	MaLo       string   `cbor:"4,keyasint"`
+	Row        uint8    `cbor:"5,keyasint"`
+	To         string   `cbor:"6,keyasint"`
+	Partner    string   `cbor:"7,keyasint"`
+	From       int64    `cbor:"8,keyasint"`
+	Until      int64    `cbor:"9,keyasint"`
+	Values     []value  `cbor:"10,keyasint"`
+	Revision   uint32   `cbor:"11,keyasint,omitempty"`
+	Supersedes []byte   `cbor:"12,keyasint,omitempty"`
+	Notices    []notice `cbor:"13,keyasint,omitempty"`
+}
+
+// value is "value" of docs/payload.cddl.
+type value struct {
+	Code      []byte    `cbor:"1,keyasint"`
+	Kind      uint8     `cbor:"2,keyasint"`
+	At        int64     `cbor:"3,keyasint,omitempty"`
+	Amount    *fraction `cbor:"4,keyasint,omitempty"`
+	State     uint8     `cbor:"5,keyasint,omitempty"` // 0: true
+	Reason    string    `cbor:"6,keyasint,omitempty"`
+	Method    string    `cbor:"7,keyasint,omitempty"`
+	Warning   uint8     `cbor:"8,keyasint,omitempty"`
+	Missing   uint32    `cbor:"9,keyasint,omitempty"`
+	Exponent  int32     `cbor:"10,keyasint,omitempty"`
+	Intervals []byte    `cbor:"11,keyasint,omitempty"`
+	Runs      []run     `cbor:"12,keyasint,omitempty"`
+}
+
+// notice is "notice" of docs/payload.cddl.
+type notice struct {
+	_     struct{} `cbor:",toarray"`
+	Kind  string
+	From  int64
+	Until int64
+	Count uint32
+}
+
+// ID names a payload by what it is, not by what it says: the first 16 bytes of
+// SHA-256 over the deterministic CBOR array [gateway, market location, row,
+// role, partner, from, to, revision], in hexadecimal.
+func ID(p *form.Payload) string {
+	b, err := encode.Marshal([]any{
+		p.Gateway, p.MaLo.String(), uint64(p.Row), p.To.String(), p.PartnerID.String(),
+		int64(p.Period.From), int64(p.Period.To), uint64(p.Revision),
+	})
+	if err != nil {
+		panic(err) // text and integers
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:16])
+}
+
+// Encode gives the payload's bytes. Equal payloads give equal bytes. An error
+// says which value cannot be written.
+func Encode(p *form.Payload) ([]byte, error) {
+	d := document{
+		Edition: p.Edition.String(), Gateway: p.Gateway, MeLo: p.MeLo.String(), MaLo: p.MaLo.String(),
+		Row: uint8(p.Row), To: p.To.String(), Partner: p.PartnerID.String(),
+		From: int64(p.Period.From), Until: int64(p.Period.To), Revision: uint32(p.Revision),
+	}
+	if _, ok := p.Row.Row(); !ok {
+		return nil, fmt.Errorf("encode payload: row %d: the form has rows 1 to 9", p.Row)
+	}
+	if (p.Revision > 0) != (p.Supersedes != "") {
+		return nil, fmt.Errorf("encode payload: revision %d supersedes %q: only a correction names what it replaces", p.Revision, p.Supersedes)
+	}
+	if p.Supersedes != "" {
+		id, err := hex.DecodeString(p.Supersedes)
+		if err != nil || len(id) != 16 {
+			return nil, fmt.Errorf("encode payload: superseded id %q: want 32 hexadecimal digits", p.Supersedes)
+		}
+		d.Supersedes = id
+	}
+	for i := range p.Values {
+		v, err := encodeValue(&p.Values[i])
+		if err != nil {
+			return nil, fmt.Errorf("encode payload: %s of %s: %w", p.Values[i].Kind, p.Values[i].Code.Short(), err)
+		}
+		d.Values = append(d.Values, v)
+	}
+	for _, n := range p.Notices {
+		d.Notices = append(d.Notices, notice{Kind: n.Kind, From: int64(n.From), Until: int64(n.To), Count: uint32(n.Count)})
+	}
+	b, err := encode.Marshal(&d)
+	if err != nil {
+		return nil, fmt.Errorf("encode payload: %w", err)
+	}
+	if len(b) > MaxSize {
+		return nil, fmt.Errorf("encode payload: %d bytes are more than %d", len(b), MaxSize)
+	}
+	return b, nil
+}
+
+func encodeValue(v *form.Value) (value, error) {
+	w := value{Code: v.Code[:], Kind: uint8(v.Kind), At: int64(v.At), Missing: uint32(v.MissingIntervals)}
+	if v.Kind == form.LoadProfile {
+		err := w.setIntervals(v.Intervals)
+		return w, err
+	}
+	s, err := stateOf(v.Quantity)
+	if err != nil {
+		return w, err
+	}
+	w.State, w.Reason, w.Method, w.Warning = s.code(), string(s.Reason), string(s.Method), s.warning()
+	if v.Amount.Valid {
+		w.Amount, err = newFraction(v.Amount.Decimal)
+	}
+	return w, err
+}
+
+// Decode reads a payload, strictly: unknown or doubled keys, indefinite lengths,
+// other than the shortest form, ids that fail their check digit and figures
+// that contradict their state are refused. It allocates no more than a small
+// multiple of the input, and MaxSize bounds that.
+func Decode(b []byte) (*form.Payload, error) {
+	if len(b) > MaxSize {
+		return nil, fmt.Errorf("decode payload: %d bytes are more than %d", len(b), MaxSize)
+	}
+	var d document
+	if err := decode.Unmarshal(b, &d); err != nil {
+		return nil, fmt.Errorf("decode payload: %w", err)
+	}
+	p, err := d.payload()
+	if err != nil {
+		return nil, fmt.Errorf("decode payload: %w", err)
+	}
+	again, err := Encode(p)
+	if err != nil {
+		return nil, fmt.Errorf("decode payload: %w", err)
+	}
+	if !bytes.Equal(b, again) {
+		return nil, errors.New("decode payload: not in the deterministic form of docs/payload.cddl")
+	}
+	return p, nil
+}
+
+func (d *document) payload() (*form.Payload, error) {
+	p := &form.Payload{
+		Gateway: d.Gateway, Row: form.RowNumber(d.Row), Revision: int(d.Revision),
+		Period: form.Period{From: meter.Quarter(d.From), To: meter.Quarter(d.Until)},
+	}
+	var err error
+	if p.Edition, err = form.ParseEdition(d.Edition); err != nil {
+		return nil, err
+	}
+	if p.MeLo, err = form.ParseMeteringLocationID(d.MeLo); err != nil {
+		return nil, err
+	}
+	if p.MaLo, err = form.ParseMarketLocationID(d.MaLo); err != nil {
+		return nil, err
+	}
+	if _, ok := p.Row.Row(); !ok {
+		return nil, fmt.Errorf("row %d: the form has rows 1 to 9", d.Row)
+	}
+	if p.To, err = form.ParseRole(d.To); err != nil {
+		return nil, err
+	}
+	if p.PartnerID, err = form.ParsePartnerID(d.Partner); err != nil {
+		return nil, err
+	}
+	if p.Period.To <= p.Period.From {
+		return nil, fmt.Errorf("period from %s to %s is empty", p.Period.From, p.Period.To)
+	}
+	if d.Supersedes != nil {
+		p.Supersedes = hex.EncodeToString(d.Supersedes)
+	}
+	for i := range d.Values {
+		v, err := d.Values[i].value(d.Until - d.From)
+		if err != nil {
+			return nil, fmt.Errorf("value %d: %w", i+1, err)
+		}
+		p.Values = append(p.Values, v)
+	}
+	for _, n := range d.Notices {
+		p.Notices = append(p.Notices, form.Notice{Kind: n.Kind, From: meter.Quarter(n.From), To: meter.Quarter(n.Until), Count: int(n.Count)})
+	}
+	return p, nil
+}
+
+func (w *value) value(quarters int64) (form.Value, error) {
+	v := form.Value{Kind: form.Kind(w.Kind), At: meter.Quarter(w.At), MissingIntervals: int(w.Missing)}
+	if len(w.Code) != len(obis.Code{}) {
+		return v, fmt.Errorf("obis code of %d bytes: want 6", len(w.Code))
+	}
+	v.Code = obis.Code(w.Code)
+	if v.Kind < form.Energy || form.LoadProfile < v.Kind {
+		return v, fmt.Errorf("kind %d: want 1 to 4", w.Kind)
+	}
+	if v.Kind == form.LoadProfile {
+		var err error
+		v.Intervals, err = w.intervals(quarters)
+		return v, err
+	}
+	s := status{Reason: form.Reason(w.Reason), Method: form.Method(w.Method)}
+	q, err := s.quantity(w.State, w.Warning)
+	if err != nil {
+		return v, err
+	}
+	if w.Amount != nil {
+		if q.Amount.Decimal, err = w.Amount.decimal(); err != nil {
+			return v, err
+		}
+		q.Amount.Valid = true
+	}
+	v.Quantity = q
+	return v, nil
+}

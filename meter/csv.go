@@ -1,0 +1,236 @@
+package meter
+
+import (
+	"encoding/csv"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"smgw/meter/obis"
+)
+
+// The table of readings is how they leave a gateway and how anyone may check a
+// payload made from them: one line for each register at each boundary, in any
+// order.
+//
+//	time,obis,value,unit,state,offset_ms,reason,method,server_id
+//	2026-10-25T00:00:00Z,1-0:1.8.0,16824856.5,Wh,true,412,,,0a01495452000347f040
+//
+// The value is what the meter showed, before any transformer factor; offset_ms
+// is when it was read minus the boundary. The last three columns may be left
+// out. A reading taken with a clock that was not synchronised is "unusable" with
+// reason ZA0; one of a front port that gives whole kWh has reason ZC4.
+var tableColumns = []string{"time", "obis", "value", "unit", "state", "offset_ms", "reason", "method", "server_id"}
+
+const (
+	requiredColumns = 6
+	maxDigits       = 40 // of a value; a meter shows a dozen
+
+	stateTrue     = "true"
+	stateUnusable = "unusable"
+	reasonClock   = "ZA0"
+	reasonCoarse  = "ZC4"
+)
+
+// TableError is one line of a table of readings that cannot be taken.
+type TableError struct {
+	Line int    // from 1, the header included
+	What string // what is wrong, and what would be right
+}
+
+func (e *TableError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.What) }
+
+// ReadTable reads a table of readings; registers in kWh become Wh. A boundary
+// whose registers were read at different moments, or by different devices,
+// gives several boundary readings. The first line that is malformed, not at a
+// boundary, or doubled ends it with a *TableError.
+func ReadTable(r io.Reader) ([]BoundaryReading, error) {
+	in := csv.NewReader(r)
+	in.FieldsPerRecord = -1 // counted here, with a better message
+	in.ReuseRecord = true
+	header, err := in.Read()
+	if err == io.EOF {
+		return nil, &TableError{1, "the file is empty: want the header " + strings.Join(tableColumns[:requiredColumns], ",")}
+	}
+	if err != nil {
+		return nil, tableError(err)
+	}
+	columns := len(header)
+	if columns < requiredColumns || columns > len(tableColumns) || !slices.Equal(header, tableColumns[:columns]) {
+		return nil, &TableError{1, fmt.Sprintf("header %q: want %s, and perhaps %s", strings.Join(header, ","),
+			strings.Join(tableColumns[:requiredColumns], ","), strings.Join(tableColumns[requiredColumns:], ","))}
+	}
+
+	type key struct {
+		at   Quarter
+		code obis.Code
+	}
+	seen := map[key]int{} // line
+	var readings []BoundaryReading
+	for {
+		fields, err := in.Read()
+		if err == io.EOF {
+			return readings, nil
+		}
+		if err != nil {
+			return nil, tableError(err)
+		}
+		line, _ := in.FieldPos(0)
+		if len(fields) != columns {
+			return nil, &TableError{line, fmt.Sprintf("%d columns: want %d as in the header", len(fields), columns)}
+		}
+		b, value, err := parseLine(fields)
+		if err != nil {
+			return nil, &TableError{line, err.Error()}
+		}
+		k := key{b.Boundary, value.Code}
+		if earlier, ok := seen[k]; ok {
+			return nil, &TableError{line, fmt.Sprintf("%s at %s was already given on line %d", value.Code.Short(), b.Boundary, earlier)}
+		}
+		seen[k] = line
+		if last := len(readings) - 1; last >= 0 && readings[last].sameMoment(b) {
+			readings[last].Registers = append(readings[last].Registers, value)
+			continue
+		}
+		b.Registers = []RegisterValue{value}
+		readings = append(readings, b)
+	}
+}
+
+func (b *BoundaryReading) sameMoment(o BoundaryReading) bool {
+	return b.Boundary == o.Boundary && b.Device == o.Device && b.Offset == o.Offset && b.Clock == o.Clock && b.Coarse == o.Coarse
+}
+
+func tableError(err error) error {
+	var syntax *csv.ParseError
+	if errors.As(err, &syntax) {
+		return &TableError{syntax.Line, syntax.Err.Error()}
+	}
+	return fmt.Errorf("read table of readings: %w", err)
+}
+
+func parseLine(fields []string) (b BoundaryReading, v RegisterValue, err error) {
+	at, err := time.Parse(time.RFC3339, fields[0])
+	if err != nil {
+		return b, v, fmt.Errorf("time %q: want RFC 3339 in UTC, as 2026-10-25T00:15:00Z", fields[0])
+	}
+	if _, offset := at.Zone(); offset != 0 {
+		return b, v, fmt.Errorf("time %q: want UTC, as %s", fields[0], at.UTC().Format(time.RFC3339))
+	}
+	b.Boundary = QuarterOf(at)
+	if !b.Boundary.Time().Equal(at) {
+		return b, v, fmt.Errorf("time %q is no quarter-hour boundary; how far off it was read belongs into offset_ms", fields[0])
+	}
+	if v.Code, err = obis.Parse(fields[1]); err != nil {
+		return b, v, err
+	}
+	if !v.Code.IsEnergy() {
+		return b, v, fmt.Errorf("obis code %q: want a register of energy, as 1-0:1.8.0 or 1-0:2.8.0", fields[1])
+	}
+	if v.Value, err = parsePlain(fields[2]); err != nil {
+		return b, v, err
+	}
+	switch fields[3] {
+	case "Wh":
+	case "kWh":
+		v.Value = v.Value.Shift(3)
+	default:
+		return b, v, fmt.Errorf("unit %q: want Wh or kWh", fields[3])
+	}
+	if fields[4] != stateTrue && fields[4] != stateUnusable {
+		return b, v, fmt.Errorf("state %q: want true, or unusable with reason ZA0", fields[4])
+	}
+	ms, err := strconv.ParseInt(fields[5], 10, 32)
+	if err != nil {
+		return b, v, fmt.Errorf("offset_ms %q: want whole milliseconds", fields[5])
+	}
+	b.Offset = time.Duration(ms) * time.Millisecond
+
+	optional := [...]string{"", "", ""}
+	copy(optional[:], fields[requiredColumns:])
+	b.Clock = ClockSynchronised
+	switch reason := optional[0]; {
+	case reason == reasonClock:
+		b.Clock = ClockUnsynchronised
+	case reason == reasonCoarse && fields[4] == stateTrue:
+		b.Coarse = true
+	case reason != "":
+		return b, v, fmt.Errorf("reason %q of a reading that is %s: want ZA0, ZC4 or none", reason, fields[4])
+	case fields[4] == stateUnusable:
+		return b, v, errors.New("an unusable reading without a reason: want ZA0")
+	}
+	if optional[1] != "" {
+		return b, v, fmt.Errorf("method %q: a reading has none, only a substitute has", optional[1])
+	}
+	device, err := hex.DecodeString(optional[2])
+	if err != nil {
+		return b, v, fmt.Errorf("server_id %q: want hexadecimal digits", optional[2])
+	}
+	b.Device = DeviceID(device)
+	return b, v, nil
+}
+
+// parsePlain reads a decimal number in plain notation: digits, with a minus
+// before and a fraction behind where there is one. No exponent, no other sign.
+func parsePlain(s string) (decimal.Decimal, error) {
+	digits := strings.TrimPrefix(s, "-")
+	whole, fraction, point := strings.Cut(digits, ".")
+	if !onlyDigits(whole) || point && !onlyDigits(fraction) {
+		return decimal.Decimal{}, fmt.Errorf("value %q: want a plain decimal number, as 16824856.5", s)
+	}
+	if len(digits) > maxDigits {
+		return decimal.Decimal{}, fmt.Errorf("value of %d digits: want at most %d", len(digits), maxDigits)
+	}
+	return decimal.NewFromString(s)
+}
+
+func onlyDigits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// TableWriter writes a table of readings one by one, in constant memory.
+type TableWriter struct{ out *csv.Writer }
+
+// NewTableWriter begins a table with its header.
+func NewTableWriter(w io.Writer) *TableWriter {
+	t := &TableWriter{csv.NewWriter(w)}
+	t.out.Write(tableColumns) // an error stays in the writer until Flush
+	return t
+}
+
+// Write writes a line for each register of a reading.
+func (t *TableWriter) Write(b *BoundaryReading) error {
+	state, reason := stateTrue, ""
+	switch {
+	case b.Clock != ClockSynchronised:
+		state, reason = stateUnusable, reasonClock // comes before ZC4 (FORM.md, Precedence)
+	case b.Coarse:
+		reason = reasonCoarse
+	}
+	for _, r := range b.Registers {
+		err := t.out.Write([]string{
+			b.Boundary.String(), r.Code.Short(), r.Value.String(), "Wh", state,
+			strconv.FormatInt(b.Offset.Milliseconds(), 10), reason, "", b.Device.String(),
+		})
+		if err != nil {
+			return fmt.Errorf("write table of readings: %w", err)
+		}
+	}
+	return nil
+}
+
+// Flush writes what is buffered and reports the first error.
+func (t *TableWriter) Flush() error {
+	t.out.Flush()
+	if err := t.out.Error(); err != nil {
+		return fmt.Errorf("write table of readings: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,38 @@
+package form
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"smgw/meter"
+)
+
+// Period is a span between two boundaries, From included, To excluded. Those of
+// the calendar run from local midnight to local midnight.
+type Period struct {
+	From meter.Quarter
+	To   meter.Quarter
+}
+
+// ParsePeriod reads a local month, "2026-10", a local day, "2026-10-25", or
+// several, both included, "2026-10-23..2026-10-26".
+func ParsePeriod(s string) (Period, error) {
+	if month, err := time.Parse("2006-01", s); err == nil {
+		first := Date{month.Year(), month.Month(), 1}
+		return Period{first.Midnight(), first.FirstOfNextMonth().Midnight()}, nil
+	}
+	from, to, several := strings.Cut(s, "..")
+	if !several {
+		to = from
+	}
+	first, err1 := ParseDate(from)
+	last, err2 := ParseDate(to)
+	if err1 != nil || err2 != nil {
+		return Period{}, fmt.Errorf("period %q: want 2026-10, 2026-10-25 or 2026-10-23..2026-10-26", s)
+	}
+	if last.Before(first) {
+		return Period{}, fmt.Errorf("period %q ends before it begins", s)
+	}
+	return Period{first.Midnight(), last.AddDays(1).Midnight()}, nil
+}

@@ -1,0 +1,166 @@
+package form
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"smgw/meter"
+	"smgw/meter/obis"
+)
+
+// series is one register over time: for each boundary the usable reading taken
+// nearest it, judged for plausibility.
+type series struct {
+	points       []point // ascending, one for each boundary that has one
+	commissioned meter.Quarter
+	keepers      map[meter.DeviceID]bool // devices that keep this register at all
+}
+
+// point is a register at a boundary, and what may be said of it.
+type point struct {
+	at     meter.Quarter
+	device meter.DeviceID
+	value  decimal.Decimal // Wh as the meter showed it
+	offset time.Duration
+	clock  bool // taken with a clock that was synchronised
+	coarse bool // whole kWh only
+	fault  Reason
+}
+
+// newSeries picks a register out of readings that come in any order, up to and
+// including the boundary upTo. Later readings have no say in earlier ones.
+func newSeries(c *Contract, code obis.Code, readings []meter.BoundaryReading, upTo meter.Quarter) *series {
+	s := &series{keepers: map[meter.DeviceID]bool{}}
+	if !c.Commissioned.IsZero() {
+		s.commissioned = meter.QuarterOf(c.Commissioned.Add(meter.QuarterLength - 1)) // the first boundary not before it
+	}
+	limit := cmp.Or(c.OffsetLimit, MaxOffset)
+	s.points = make([]point, 0, len(readings))
+	for i := range readings {
+		r := &readings[i]
+		value, ok := r.Register(code)
+		if !ok {
+			continue
+		}
+		s.keepers[r.Device] = true
+		if r.Boundary > upTo || r.Boundary < s.commissioned || r.Offset.Abs() > limit {
+			continue
+		}
+		s.points = append(s.points, point{
+			at: r.Boundary, device: r.Device, value: value, offset: r.Offset,
+			clock: r.Clock == meter.ClockSynchronised, coarse: r.Coarse,
+		})
+	}
+	// Nearest first, and then a total order: the order of arrival decides nothing.
+	slices.SortFunc(s.points, func(a, b point) int {
+		return cmp.Or(
+			cmp.Compare(a.at, b.at),
+			cmp.Compare(a.offset.Abs(), b.offset.Abs()),
+			cmp.Compare(a.offset, b.offset),
+			cmp.Compare(a.device, b.device),
+			a.value.Cmp(b.value),
+		)
+	})
+	s.points = slices.CompactFunc(s.points, func(a, b point) bool { return a.at == b.at })
+	s.judge(c)
+	return s
+}
+
+// judge marks the implausible points (FORM.md, Values): lower than an earlier
+// plausible one of the same device, or further from it than max_power_kw allows.
+// Plausible points of a device never fall, so the last of them is the highest,
+// and "until the register again reaches that value" needs no memory of its own.
+func (s *series) judge(c *Contract) {
+	good := map[meter.DeviceID]*point{}
+	for i := range s.points {
+		p := &s.points[i]
+		if last := good[p.device]; last != nil && (p.value.LessThan(last.value) || c.tooFast(last, p)) {
+			p.fault = Implausible
+			continue
+		}
+		good[p.device] = p
+	}
+}
+
+// tooFast reports whether the energy from a to b needs more than max_power_kw.
+func (c *Contract) tooFast(a, b *point) bool {
+	if !c.MaxPowerKW.Valid {
+		return false
+	}
+	// Wh × 4 per quarter hour is W: no division, so exact.
+	watts := c.energy(a, b).Shift(3).Mul(decimal.NewFromInt(4))
+	limit := c.MaxPowerKW.Decimal.Shift(3).Mul(decimal.NewFromInt(int64(b.at - a.at)))
+	return watts.GreaterThan(limit)
+}
+
+// energy is what went through between two readings of one device, in kWh after
+// the transformer factor.
+func (c *Contract) energy(a, b *point) decimal.Decimal { return c.transformed(b.value.Sub(a.value)) }
+
+// transformed turns Wh at the meter into kWh after the transformer factor.
+func (c *Contract) transformed(wh decimal.Decimal) decimal.Decimal {
+	return wh.Mul(decimal.NewFromInt(c.TransformerFactor)).Shift(-3)
+}
+
+// at returns the point at a boundary: one whose fault says why, where there is none.
+func (s *series) at(q meter.Quarter) point {
+	if i, ok := s.search(q); ok {
+		return s.points[i]
+	}
+	return s.absent(q)
+}
+
+func (s *series) absent(q meter.Quarter) point {
+	if q < s.commissioned {
+		return point{at: q, fault: DeviceChange}
+	}
+	return point{at: q, fault: Communication}
+}
+
+func (s *series) search(q meter.Quarter) (int, bool) {
+	return slices.BinarySearchFunc(s.points, q, func(p point, q meter.Quarter) int { return cmp.Compare(p.at, q) })
+}
+
+// each calls fn with the two ends of every quarter hour of a period, in order.
+func (s *series) each(p Period, fn func(a, b point)) {
+	i, _ := s.search(p.From)
+	next := func(q meter.Quarter) point {
+		if i < len(s.points) && s.points[i].at == q {
+			i++
+			return s.points[i-1]
+		}
+		return s.absent(q)
+	}
+	a := next(p.From)
+	for q := p.From.Next(); q <= p.To; q = q.Next() {
+		b := next(q)
+		fn(a, b)
+		a = b
+	}
+}
+
+// verdict is the state of what is made from some points: the reason that comes
+// first in FORM.md's precedence, absent before implausible before clock. The
+// front port's resolution matters only to short spans and is left to them.
+func verdict(made ...point) Quantity {
+	q := Quantity{State: True}
+	for _, why := range [...]Reason{DeviceChange, Communication, Implausible} {
+		for _, p := range made {
+			if p.fault == why {
+				return Quantity{State: Missing, Reason: why}
+			}
+		}
+	}
+	for _, p := range made {
+		if !p.clock {
+			q.State, q.Reason = Unusable, ClockSet
+		}
+		if p.offset.Abs() > WarnOffset {
+			q.Warning = OffsetWarning
+		}
+	}
+	return q
+}
