@@ -17,7 +17,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"sync/atomic"
 	"time"
 
 	"smgw/tls/profile"
@@ -44,24 +43,22 @@ var DefaultLimits = Limits{Connect: 15 * time.Second, Handshake: 20 * time.Secon
 // be used by several goroutines.
 type Client struct {
 	limits    Limits
+	config    *tls.Config
 	transport *http.Transport
 }
 
 // NewClient returns a client that connects as config says, which is
 // profile.Client's. It uses no proxy, follows no redirect and speaks HTTP/2 only.
 func NewClient(config *tls.Config, limits Limits) *Client {
-	dialer := &net.Dialer{Timeout: limits.Connect}
+	config = config.Clone()
+	config.NextProtos = []string{"h2"}
+	config.VerifyConnection = requireHTTP2(config.VerifyConnection)
 	h2 := new(http.Protocols)
 	h2.SetHTTP2(true)
-	return &Client{limits: limits, transport: &http.Transport{
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			return profile.LimitAge(conn), nil
-		},
-		TLSClientConfig:        config.Clone(),
+	c := &Client{limits: limits, config: config}
+	c.transport = &http.Transport{
+		DialContext:            c.dial,
+		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    limits.Handshake,
 		ResponseHeaderTimeout:  limits.Header,
 		MaxResponseHeaderBytes: MaxAnswer,
@@ -70,7 +67,33 @@ func NewClient(config *tls.Config, limits Limits) *Client {
 		Protocols:              h2,
 		// A mobile line dies without a word: ask before waiting for a whole time limit.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
-	}}
+	}
+	return c
+}
+
+var errNoHTTP2 = errors.New("the head-end does not speak HTTP/2")
+
+// requireHTTP2 refuses a server that agreed on no protocol at all: net/http
+// would speak HTTP/1.1 to it.
+func requireHTTP2(verify func(tls.ConnectionState) error) func(tls.ConnectionState) error {
+	return func(s tls.ConnectionState) error {
+		if s.NegotiatedProtocol != "h2" {
+			return errNoHTTP2
+		}
+		if verify == nil {
+			return nil
+		}
+		return verify(s)
+	}
+}
+
+func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: c.limits.Connect}
+	conn, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return profile.LimitAge(conn), nil
 }
 
 // Close gives up the connections that are kept. Attempts under way go on.
@@ -86,8 +109,8 @@ func (c *Client) Put(ctx context.Context, endpoint, id string, body []byte) Resu
 	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, c.limits.Whole)
 	defer cancel()
-	var reached atomic.Int32
-	request, err := http.NewRequestWithContext(trace(ctx, &reached), http.MethodPut, target.String(), bytes.NewReader(body))
+	var way progress
+	request, err := http.NewRequestWithContext(way.trace(ctx), http.MethodPut, target.String(), bytes.NewReader(body))
 	if err != nil {
 		return Result{Cause: BadRequest, Err: fmt.Errorf("request for %s: %w", target, err)}
 	}
@@ -102,11 +125,47 @@ func (c *Client) Put(ctx context.Context, endpoint, id string, body []byte) Resu
 		if caller.Err() != nil {
 			return Result{Cause: Cancelled, Err: fmt.Errorf("delivery to %s: %w", target.Host, caller.Err())}
 		}
-		cause, err := explain(err, target, phase(reached.Load()))
+		if way.at() >= sending && broken(err) {
+			err = c.reason(ctx, target, err)
+		}
+		cause, err := explain(err, target, way.at())
 		return Result{Cause: cause, Err: err}
 	}
 	defer response.Body.Close()
 	return judge(response, target)
+}
+
+// reason asks why a head-end cut the connection. In TLS 1.3 a server judges the
+// client's certificate after the client's part of the handshake is over; by the
+// time its alert arrives, the request is on its way, fails to be written, and
+// the alert is lost with the connection. So: a handshake without a request. If
+// it brings an alert, that is the reason; else err is.
+func (c *Client) reason(ctx context.Context, target *url.URL, err error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.limits.Handshake)
+	defer cancel()
+	port := target.Port()
+	if port == "" {
+		port = "443"
+	}
+	raw, dialErr := c.dial(ctx, "tcp", net.JoinHostPort(target.Hostname(), port))
+	if dialErr != nil {
+		return err
+	}
+	defer raw.Close()
+	config := c.config.Clone()
+	config.ServerName = target.Hostname()
+	conn := tls.Client(raw, config)
+	if conn.HandshakeContext(ctx) != nil {
+		return err
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		conn.SetReadDeadline(deadline)
+	}
+	// A server that accepts us begins with its settings (RFC 9113, 3.4).
+	if _, readErr := conn.Read(make([]byte, 1)); isAlert(readErr) {
+		return readErr
+	}
+	return err
 }
 
 // payloadURL is the address of a payload at an endpoint.

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http/httptrace"
 	"net/url"
@@ -30,13 +31,19 @@ const (
 )
 
 var phases = [...]string{
-	lookingUp: "looking up its name", connecting: "connecting", shakingHands: "in the TLS handshake",
-	sending: "sending the payload", waiting: "waiting for its answer",
+	lookingUp: "while looking up its name", connecting: "while connecting", shakingHands: "in the TLS handshake",
+	sending: "while sending the payload", waiting: "while waiting for its answer",
 }
 
-// trace notes in reached how far a request comes.
-func trace(ctx context.Context, reached *atomic.Int32) context.Context {
-	note := func(p phase) { reached.Store(int32(p)) }
+// progress is how far one attempt has come. A transport dials in goroutines of
+// its own, so it is atomic.
+type progress struct{ reached atomic.Int32 }
+
+func (p *progress) at() phase { return phase(p.reached.Load()) }
+
+// trace returns a context under which a request notes its progress.
+func (p *progress) trace(ctx context.Context) context.Context {
+	note := func(at phase) { p.reached.Store(int32(at)) }
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		ConnectStart:      func(string, string) { note(connecting) },
 		TLSHandshakeStart: func() { note(shakingHands) },
@@ -67,8 +74,12 @@ func explain(err error, target *url.URL, at phase) (Cause, error) {
 	switch {
 	case errors.As(err, &lookup):
 		return say(NameLookup, "its name %q has no address here; is the name right, and does the gateway have a DNS server?", lookup.Name)
+	case errors.As(err, &outside) && outside.Certificate != nil:
+		return say(HeadEndCertificate, "its certificate has the wrong kind of key")
 	case errors.As(err, &outside):
-		return say(HeadEndCertificate, "its connection is not what the profile demands")
+		return say(Protocol, "it negotiated what must not be")
+	case errors.Is(err, errNoHTTP2):
+		return say(Protocol, "it does not answer as the delivery contract says; is the port right?")
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
 		c := invalid.Cert
 		return say(Clock, "its certificate %q is valid from %s to %s and the clock here says %s; if that is wrong, set the clock, else the head-end needs a new certificate",
@@ -77,13 +88,14 @@ func explain(err error, target *url.URL, at phase) (Cause, error) {
 		return say(HeadEndCertificate, "its certificate %q was made for another name; is the endpoint right, or does something stand in between?", name.Certificate.Subject)
 	case errors.As(err, &unknown):
 		who := ""
-		if unknown.Cert != nil {
-			who = fmt.Sprintf(" %q, issued by %q,", unknown.Cert.Subject, unknown.Cert.Issuer)
+		if errors.As(err, &untrust) && len(untrust.UnverifiedCertificates) > 0 {
+			c := untrust.UnverifiedCertificates[0]
+			who = fmt.Sprintf(" %q, issued by %q,", c.Subject, c.Issuer)
 		}
 		return say(HeadEndCertificate, "its certificate%s does not chain to a root this gateway trusts; wrong head-end, or wrong roots in the identity folder", who)
 	case errors.As(err, &untrust):
 		return say(HeadEndCertificate, "its certificate was not accepted")
-	case errors.As(err, &operated) && operated.Op == "remote error":
+	case errors.As(err, &operated) && isAlert(operated):
 		return explainAlert(say, operated.Err.Error())
 	case errors.As(err, &record):
 		return say(Protocol, "what answers there does not speak TLS; is the port right?")
@@ -92,13 +104,24 @@ func explain(err error, target *url.URL, at phase) (Cause, error) {
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
 		return say(Unreachable, "there is no way to it; is the line to the outside up?")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return say(TimedOut, "time ran out while %s", phases[at])
+		return say(TimedOut, "time ran out %s", phases[at])
 	case at <= connecting:
 		return say(Unreachable, "no connection")
-	case at == shakingHands:
+	case at == shakingHands && !broken(err):
 		return say(Protocol, "the TLS handshake failed")
 	}
-	return say(Unreachable, "the connection broke while %s; where this lasts, the head-end may not know this gateway's certificate", phases[at])
+	return say(Unreachable, "the connection broke %s", phases[at])
+}
+
+// broken reports whether err is the end of a connection.
+func broken(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// isAlert reports whether err is a TLS alert from the other end.
+func isAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
 }
 
 // explainAlert explains a TLS alert by which the head-end ended the connection.
