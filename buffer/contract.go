@@ -1,0 +1,49 @@
+package buffer
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+
+	"smgw/meter"
+)
+
+// ContractVersion is a contract as it was configured, and the local midnight
+// from which it holds. The text is opaque here.
+type ContractVersion struct {
+	From meter.Quarter
+	Text []byte
+}
+
+// PutContract stores the contract that holds from a local midnight on. A
+// version that begins at the same midnight is superseded: it never held.
+func (s *Store) PutContract(v ContractVersion, events ...Event) error {
+	if v.From < 0 || int64(v.From) > maxQuarter {
+		return fmt.Errorf("store contract: midnight %d out of range", int64(v.From))
+	}
+	key := binary.BigEndian.AppendUint32(nil, uint32(v.From))
+	err := s.update(func(t *txn) error {
+		if err := t.Bucket(bucketContracts).Put(key, seal(kindContract, key, v.Text)); err != nil {
+			return err
+		}
+		return t.append(events)
+	})
+	if err != nil {
+		return fmt.Errorf("store contract that holds from %s: %w", v.From, err)
+	}
+	return nil
+}
+
+// Contracts returns all versions, ascending.
+func (s *Store) Contracts() (versions []ContractVersion, err error) {
+	err = s.view(func(tx *bolt.Tx) error {
+		return tx.Bucket(bucketContracts).ForEach(func(k, v []byte) error {
+			if text, err := unseal(kindContract, k, v); err == nil && len(k) == 4 {
+				versions = append(versions, ContractVersion{meter.Quarter(binary.BigEndian.Uint32(k)), append([]byte{}, text...)})
+			}
+			return nil
+		})
+	})
+	return versions, err
+}

@@ -1,0 +1,161 @@
+package buffer
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// outbox is what memory knows of the items that are not settled: enough to
+// choose the next one without reading flash. Bodies stay on flash.
+type outbox struct {
+	mu   sync.Mutex
+	byID map[string]*Item
+	// waiting items of each endpoint, by due time and then id
+	waiting map[string][]*Item
+	tried   map[string]bool // ids whose attempts are not on flash yet
+}
+
+func (o *outbox) load(items *bolt.Bucket) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.byID, o.waiting, o.tried = map[string]*Item{}, map[string][]*Item{}, map[string]bool{}
+	return items.ForEach(func(k, v []byte) error {
+		if it, err := openItem(k, v); err == nil {
+			o.set(it)
+		}
+		return nil // a damaged record is what Check reports
+	})
+}
+
+// apply takes over an item's new state.
+func (o *outbox) apply(it Item) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.set(it)
+}
+
+func (o *outbox) set(it Item) {
+	if old := o.byID[it.ID]; old != nil {
+		o.unqueue(old)
+		delete(o.byID, it.ID)
+		delete(o.tried, it.ID)
+	}
+	if it.State != Waiting && it.State != SetAside {
+		return
+	}
+	it.Body = nil
+	o.byID[it.ID] = &it
+	if it.State == Waiting {
+		q := o.waiting[it.Endpoint]
+		i, _ := slices.BinarySearchFunc(q, &it, byDue)
+		o.waiting[it.Endpoint] = slices.Insert(q, i, &it)
+	}
+}
+
+func (o *outbox) unqueue(it *Item) {
+	q := o.waiting[it.Endpoint]
+	if i, found := slices.BinarySearchFunc(q, it, byDue); found {
+		o.waiting[it.Endpoint] = slices.Delete(q, i, i+1)
+	}
+	if len(o.waiting[it.Endpoint]) == 0 {
+		delete(o.waiting, it.Endpoint)
+	}
+}
+
+func byDue(a, b *Item) int {
+	return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID))
+}
+
+// get returns an unsettled item without its body.
+func (o *outbox) get(id string) (Item, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if it := o.byID[id]; it != nil {
+		return *it, true
+	}
+	return Item{}, false
+}
+
+// next chooses the item to send now: first what can still be in time, the
+// soonest due before the others; then what was missed, from old to new.
+func (o *outbox) next(endpoint string, now time.Time) (Item, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	q := o.waiting[endpoint]
+	inTime, _ := slices.BinarySearchFunc(q, now, func(it *Item, t time.Time) int { return it.Due.Compare(t) })
+	for _, part := range [...][]*Item{q[inTime:], q[:inTime]} {
+		for _, it := range part {
+			if !it.NotBefore.After(now) {
+				return *it, true
+			}
+		}
+	}
+	return Item{}, false
+}
+
+func (o *outbox) nextTime(endpoint string) (first time.Time, found bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, it := range o.waiting[endpoint] {
+		if !found || it.NotBefore.Before(first) {
+			first, found = it.NotBefore, true
+		}
+	}
+	return first, found
+}
+
+func (o *outbox) markTried(id, why string, at, notBefore time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	it := o.byID[id]
+	if it == nil || it.State != Waiting {
+		return false
+	}
+	it.Attempts++
+	it.LastTried, it.LastError, it.NotBefore = at, why, notBefore
+	it.Revision++
+	o.tried[id] = true
+	return true
+}
+
+func (o *outbox) isDirty() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.tried) > 0
+}
+
+// dirty returns the items whose attempts flash does not know.
+func (o *outbox) dirty() []Item {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var items []Item
+	for id := range o.tried {
+		items = append(items, *o.byID[id])
+	}
+	return items
+}
+
+// clean forgets the marks of items as they were written: one that was tried
+// again meanwhile stays marked.
+func (o *outbox) clean(written []Item) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, w := range written {
+		if it := o.byID[w.ID]; it != nil && it.Revision == w.Revision {
+			delete(o.tried, w.ID)
+		}
+	}
+}
+
+// each calls fn for every unsettled item.
+func (o *outbox) each(fn func(*Item)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, it := range o.byID {
+		fn(it)
+	}
+}

@@ -1,0 +1,78 @@
+package buffer
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Stats are figures about the store.
+type Stats struct {
+	Path       string
+	FileBytes  int64
+	UsedBytes  int64 // of the file, without free pages
+	LimitBytes int64
+	Boundaries int64
+	Items      int64 // in any state
+	Waiting    int64
+	SetAside   int64
+	Journal    int64
+	Commits    int64 // since it was opened
+	Written    int64 // bytes in pages, meta pages included, since it was opened
+}
+
+// Stats counts what is in the store.
+func (s *Store) Stats() (Stats, error) {
+	st := Stats{Path: s.path, LimitBytes: s.options.Limit}
+	s.outbox.each(func(it *Item) {
+		if it.State == Waiting {
+			st.Waiting++
+		} else {
+			st.SetAside++
+		}
+	})
+	err := s.view(func(tx *bolt.Tx) error {
+		st.FileBytes = tx.Size()
+		ds := s.db.Stats()
+		st.UsedBytes = st.FileBytes - int64(ds.FreePageN+ds.PendingPageN)*pageSize
+		st.Commits = ds.TxStats.GetWrite()
+		for _, n := range [][]byte{bucketBoundaries, bucketFresh} {
+			st.Boundaries += int64(tx.Bucket(n).Stats().KeyN)
+		}
+		st.Items = int64(tx.Bucket(bucketItems).Stats().KeyN)
+		st.Journal = int64(tx.Bucket(bucketJournal).Stats().KeyN)
+		return nil
+	})
+	return st, err
+}
+
+func (o *outbox) backlog(now time.Time) []EndpointBacklog {
+	byEndpoint := map[string]*EndpointBacklog{}
+	o.each(func(it *Item) {
+		b := byEndpoint[it.Endpoint]
+		if b == nil {
+			b = &EndpointBacklog{Endpoint: it.Endpoint}
+			byEndpoint[it.Endpoint] = b
+		}
+		if it.State == SetAside {
+			b.SetAside++
+			return
+		}
+		b.Waiting++
+		b.Attempts += it.Attempts
+		if b.Oldest.IsZero() || it.Created.Before(b.Oldest) {
+			b.Oldest = it.Created
+		}
+		if it.Due.Before(now) {
+			b.Overdue++
+		}
+	})
+	var all []EndpointBacklog
+	for _, b := range byEndpoint {
+		all = append(all, *b)
+	}
+	slices.SortFunc(all, func(a, b EndpointBacklog) int { return cmp.Compare(a.Endpoint, b.Endpoint) })
+	return all
+}

@@ -1,0 +1,298 @@
+package buffer
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// Schema is the version of the file's layout. A file of an older schema is
+// migrated, of a newer one refused.
+const Schema = 1
+
+const (
+	pageSize     = 4096    // of the file, on every machine: a file can be carried to another
+	growth       = 1 << 20 // the file grows by this much once it is larger
+	waitForOther = time.Second
+	// reserve is what bbolt may use beyond the limit, so that a full store can
+	// still be emptied: freeing pages writes pages first.
+	reserve = 1 << 20
+)
+
+// DefaultLimit is the size that a store may reach: two years of quarter hours
+// and two months of undelivered payloads take a third of it, and the map of it
+// fits 32-bit ARM many times.
+const DefaultLimit = 64 << 20
+
+// MinLimit is the smallest limit that makes a working store.
+const MinLimit = 1 << 20
+
+var (
+	bucketMeta       = []byte("meta")
+	bucketBoundaries = []byte("boundaries")
+	bucketFresh      = []byte("fresh")
+	bucketItems      = []byte("items")
+	bucketBodies     = []byte("bodies")
+	bucketMarks      = []byte("marks")
+	bucketContracts  = []byte("contracts")
+	bucketJournal    = []byte("journal")
+	bucketLosses     = []byte("losses")
+)
+
+// tables are all buckets with the kind of their records.
+var tables = []struct {
+	bucket []byte
+	kind   kind
+}{
+	{bucketMeta, kindMeta}, {bucketBoundaries, kindBoundary}, {bucketFresh, kindBoundary}, {bucketItems, kindItem},
+	{bucketBodies, kindBody}, {bucketMarks, kindMark}, {bucketContracts, kindContract}, {bucketJournal, kindJournal},
+	{bucketLosses, kindLoss},
+}
+
+// Options of a store. The zero value serves.
+type Options struct {
+	Limit int64 // the file's largest size in bytes; 0 is DefaultLimit
+}
+
+// Store is an open store. Its methods may be called from several goroutines.
+type Store struct {
+	path    string
+	options Options
+
+	gate sync.RWMutex // held for writing while db is exchanged or closed
+	db   *bolt.DB
+
+	write  sync.Mutex // one writer at a time: what is in memory changes with its commit
+	outbox outbox
+}
+
+// Open opens the store at path, or begins one. It does not look for damage:
+// OpenChecked does, and is what an agent uses.
+//
+// Errors: ErrInUse when another process has it open, after at most a second;
+// ErrNewerSchema; *DamagedError when the file is no store, or one that cannot be read.
+func Open(path string, o Options) (*Store, error) {
+	if o.Limit == 0 {
+		o.Limit = DefaultLimit
+	}
+	if o.Limit < MinLimit || o.Limit > 512<<20 {
+		return nil, fmt.Errorf("open store %s: a limit of %d bytes is not between %d and %d", path, o.Limit, MinLimit, 512<<20)
+	}
+	if err := begin(path); err != nil {
+		return nil, fmt.Errorf("begin store %s: %w", path, describe(err))
+	}
+	if err := checkHead(path); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	db, err := openFile(path, o.Limit)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{path: path, options: o, db: db}
+	if err := s.load(); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open store %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// openFile opens an existing file with the settings that all of this package uses.
+func openFile(path string, limit int64) (*bolt.DB, error) {
+	for {
+		var file *os.File
+		db, err := bolt.Open(path, 0o600, &bolt.Options{
+			Timeout:        waitForOther,
+			NoFreelistSync: true, // saves two pages a commit; the free pages are found when opening
+			FreelistType:   bolt.FreelistMapType,
+			PageSize:       pageSize,
+			MaxSize:        int(limit + reserve),
+			OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+				file, err = os.OpenFile(name, flag&^os.O_CREATE, mode)
+				return file, err
+			},
+		})
+		switch {
+		case errors.Is(err, bolterrors.ErrTimeout):
+			return nil, fmt.Errorf("open store %s: %w: %s", path, ErrInUse, holder(path))
+		case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
+			return nil, fmt.Errorf("open store: %w", &DamagedError{path, "meta pages", err.Error()})
+		case err != nil:
+			return nil, fmt.Errorf("open store %s: %w", path, describe(err))
+		}
+		db.AllocSize = growth
+		if same, err := sameFile(file, path); err != nil || same {
+			return db, err
+		}
+		// Its holder compacted it while we waited for the lock: what we locked
+		// is the old file, which has no name any more.
+		db.Close()
+	}
+}
+
+func sameFile(f *os.File, path string) (bool, error) {
+	a, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	b, err := os.Stat(path)
+	return err == nil && os.SameFile(a, b), err
+}
+
+// begin makes an empty store when there is none. It is complete before it
+// gets its name, so that a power cut leaves a store or nothing.
+func begin(path string) error {
+	if info, err := os.Stat(path); err == nil && info.Size() > 0 {
+		return nil
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return replaceFile(path, func(*bolt.DB) error { return nil })
+}
+
+// replaceFile makes a store beside path, lets fill write to it, and gives it
+// the name path.
+func replaceFile(path string, fill func(*bolt.DB) error) error {
+	part := path + ".new"
+	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	db, err := bolt.Open(part, 0o600, &bolt.Options{Timeout: waitForOther, NoFreelistSync: true, FreelistType: bolt.FreelistMapType, PageSize: pageSize})
+	if err != nil {
+		return err
+	}
+	db.AllocSize = growth
+	err = db.Update(func(tx *bolt.Tx) error { return createBuckets(tx) })
+	if err == nil {
+		err = fill(db)
+	}
+	if err == nil {
+		err = db.Sync()
+	}
+	if cerr := db.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(part, path)
+	}
+	if err != nil {
+		os.Remove(part)
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func createBuckets(tx *bolt.Tx) error {
+	for _, t := range tables {
+		if _, err := tx.CreateBucketIfNotExists(t.bucket); err != nil {
+			return err
+		}
+	}
+	return tx.Bucket(bucketMeta).Put(metaSchema, seal(kindMeta, metaSchema, binary.AppendUvarint(nil, Schema)))
+}
+
+var metaSchema = []byte("schema")
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// Close writes what is still only in memory and closes the file.
+func (s *Store) Close() error {
+	var err error
+	if s.outbox.isDirty() {
+		err = s.update(func(*txn) error { return nil })
+	}
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	if s.db == nil {
+		return nil
+	}
+	if cerr := s.db.Close(); err == nil {
+		err = cerr
+	}
+	s.db = nil
+	return err
+}
+
+// Path returns where the store is.
+func (s *Store) Path() string { return s.path }
+
+// txn is a writing transaction, with what changes in memory once it is committed.
+type txn struct {
+	*bolt.Tx
+	items []Item // new state of items, without bodies
+}
+
+// update runs fn in one durable commit.
+func (s *Store) update(fn func(*txn) error) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	if s.db == nil {
+		return ErrClosed
+	}
+	t := &txn{}
+	dirty := s.outbox.dirty()
+	err := s.db.Update(func(tx *bolt.Tx) error {
+		t.Tx = tx
+		for _, it := range dirty {
+			if err := t.putItem(it); err != nil {
+				return err
+			}
+		}
+		return fn(t)
+	})
+	if err != nil {
+		return describe(err)
+	}
+	s.outbox.clean(dirty)
+	for _, it := range t.items {
+		s.outbox.apply(it)
+	}
+	return nil
+}
+
+// view runs fn on a consistent snapshot.
+func (s *Store) view(fn func(*bolt.Tx) error) error {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	if s.db == nil {
+		return ErrClosed
+	}
+	return s.db.View(fn)
+}
+
+// load fills what is kept in memory.
+func (s *Store) load() error {
+	return s.view(func(tx *bolt.Tx) error {
+		for _, t := range tables {
+			if tx.Bucket(t.bucket) == nil {
+				return &DamagedError{s.path, "bucket " + string(t.bucket), "it is not there"}
+			}
+		}
+		return s.outbox.load(tx.Bucket(bucketItems))
+	})
+}
+
+// describe turns the ways in which there can be no room into ErrFull.
+func describe(err error) error {
+	if errors.Is(err, bolterrors.ErrMaxSizeReached) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err
+}
