@@ -1,6 +1,9 @@
 package meter
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // QuarterLength is the length of a quarter hour.
 const QuarterLength = 15 * time.Minute
@@ -34,3 +37,15 @@ func (q Quarter) String() string { return q.Time().Format(time.RFC3339) }
 
 // MarshalText is String, for JSON.
 func (q Quarter) MarshalText() ([]byte, error) { return []byte(q.String()), nil }
+
+// UnmarshalText reads a boundary in RFC 3339; any other instant is an error.
+func (q *Quarter) UnmarshalText(b []byte) error {
+	t, err := time.Parse(time.RFC3339, string(b))
+	if err != nil {
+		return err
+	}
+	if *q = QuarterOf(t); !q.Time().Equal(t) {
+		return fmt.Errorf("%s is no quarter-hour boundary", b)
+	}
+	return nil
+}

@@ -21,6 +21,13 @@ func (d DeviceID) String() string { return hex.EncodeToString([]byte(d)) }
 // MarshalText is String, for JSON.
 func (d DeviceID) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
+// UnmarshalText reads the hexadecimal form.
+func (d *DeviceID) UnmarshalText(b []byte) error {
+	octets, err := hex.DecodeString(string(b))
+	*d = DeviceID(octets)
+	return err
+}
+
 // ClockQuality says how far a host's wall clock may be believed.
 type ClockQuality uint8
 
@@ -43,6 +50,17 @@ func (q ClockQuality) String() string {
 
 // MarshalText is String, for JSON.
 func (q ClockQuality) MarshalText() ([]byte, error) { return []byte(q.String()), nil }
+
+// UnmarshalText reads the name; one it does not know is ClockUnknown.
+func (q *ClockQuality) UnmarshalText(b []byte) error {
+	*q = ClockUnknown
+	for _, known := range []ClockQuality{ClockUnsynchronised, ClockSynchronised} {
+		if known.String() == string(b) {
+			*q = known
+		}
+	}
+	return nil
+}
 
 // Stamp is an instant of the host's wall clock, with the quality that the
 // clock had then.

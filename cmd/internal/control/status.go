@@ -1,0 +1,72 @@
+package control
+
+import (
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"smgw/board"
+	"smgw/buffer"
+	"smgw/meter"
+	"smgw/meter/form"
+)
+
+// Paths of what the agent answers.
+const (
+	StatusPath  = "/v1/status"
+	JournalPath = "/v1/journal" // ?from=SEQ
+)
+
+// Status is how a gateway is. Its JSON names are stable.
+type Status struct {
+	Gateway   string           `json:"gateway"`
+	Config    string           `json:"config"`
+	Started   time.Time        `json:"started"`
+	Now       meter.Stamp      `json:"now"`
+	Causes    []board.Cause    `json:"causes"` // what is wrong; none: all well
+	Meters    []MeterStatus    `json:"meters"`
+	Store     StoreStatus      `json:"store"`
+	Endpoints []EndpointStatus `json:"endpoints"`
+	NextDue   *DueStatus       `json:"next_due"`
+	CertsEnd  time.Time        `json:"certificates_end"`
+}
+
+// MeterStatus is what one meter's line has brought.
+type MeterStatus struct {
+	Name         string              `json:"name"`
+	Line         meter.LineState     `json:"line"`
+	Device       meter.DeviceID      `json:"device"`
+	LastReading  *time.Time          `json:"last_reading"`
+	Coarse       bool                `json:"coarse"` // whole kWh only: PIN not entered or InF off
+	Registers    map[string]string   `json:"registers_wh"`
+	PowerW       decimal.NullDecimal `json:"power_w"`
+	LastBoundary *meter.Quarter      `json:"last_boundary"`
+}
+
+// StoreStatus is how the store is.
+type StoreStatus struct {
+	buffer.Stats
+	Unsaved int    `json:"unsaved"` // boundary readings that wait in memory because the store takes none
+	Error   string `json:"error,omitempty"`
+}
+
+// EndpointStatus is one endpoint's queue.
+type EndpointStatus struct {
+	Endpoint    string     `json:"endpoint"`
+	Waiting     int        `json:"waiting"`
+	SetAside    int        `json:"set_aside"`
+	Oldest      *time.Time `json:"oldest"`
+	Failures    int        `json:"failures"` // attempts in a row without an acknowledgement
+	FailingFrom *time.Time `json:"failing_from"`
+	NextAttempt *time.Time `json:"next_attempt"`
+	LastError   string     `json:"last_error,omitempty"`
+	LastSuccess *time.Time `json:"last_success"`
+}
+
+// DueStatus is the next payload that the form makes due.
+type DueStatus struct {
+	At   time.Time             `json:"at"`
+	Row  form.RowNumber        `json:"row"`
+	MaLo form.MarketLocationID `json:"malo"`
+	To   form.Role             `json:"to"`
+}
