@@ -1,0 +1,280 @@
+package sml
+
+import (
+	"fmt"
+	"iter"
+)
+
+// Tag says what the body of a message is.
+type Tag uint32
+
+const (
+	TagOpenRequest              Tag = 0x0100
+	TagOpenResponse             Tag = 0x0101
+	TagCloseRequest             Tag = 0x0200
+	TagCloseResponse            Tag = 0x0201
+	TagGetProfilePackRequest    Tag = 0x0300
+	TagGetProfilePackResponse   Tag = 0x0301
+	TagGetProfileListRequest    Tag = 0x0400
+	TagGetProfileListResponse   Tag = 0x0401
+	TagGetProcParameterRequest  Tag = 0x0500
+	TagGetProcParameterResponse Tag = 0x0501
+	TagSetProcParameterRequest  Tag = 0x0600
+	TagSetProcParameterResponse Tag = 0x0601
+	TagGetListRequest           Tag = 0x0700
+	TagGetListResponse          Tag = 0x0701
+	TagGetCosemRequest          Tag = 0x0800
+	TagGetCosemResponse         Tag = 0x0801
+	TagSetCosemRequest          Tag = 0x0900
+	TagSetCosemResponse         Tag = 0x0901
+	TagActionCosemRequest       Tag = 0x0a00
+	TagActionCosemResponse      Tag = 0x0a01
+	TagAttention                Tag = 0xff01
+)
+
+var tagNames = map[Tag]string{
+	TagOpenRequest: "Open.Req", TagOpenResponse: "Open.Res",
+	TagCloseRequest: "Close.Req", TagCloseResponse: "Close.Res",
+	TagGetProfilePackRequest: "GetProfilePack.Req", TagGetProfilePackResponse: "GetProfilePack.Res",
+	TagGetProfileListRequest: "GetProfileList.Req", TagGetProfileListResponse: "GetProfileList.Res",
+	TagGetProcParameterRequest: "GetProcParameter.Req", TagGetProcParameterResponse: "GetProcParameter.Res",
+	TagSetProcParameterRequest: "SetProcParameter.Req", TagSetProcParameterResponse: "SetProcParameter.Res",
+	TagGetListRequest: "GetList.Req", TagGetListResponse: "GetList.Res",
+	TagGetCosemRequest: "GetCosem.Req", TagGetCosemResponse: "GetCosem.Res",
+	TagSetCosemRequest: "SetCosem.Req", TagSetCosemResponse: "SetCosem.Res",
+	TagActionCosemRequest: "ActionCosem.Req", TagActionCosemResponse: "ActionCosem.Res",
+	TagAttention: "Attention.Res",
+}
+
+// String gives the name of the standard, "GetList.Res", or the number.
+func (t Tag) String() string {
+	if name, ok := tagNames[t]; ok {
+		return name
+	}
+	return fmt.Sprintf("0x%04x", uint32(t))
+}
+
+// Message is one SML message. Its slices are borrowed from the payload.
+type Message struct {
+	TransactionID []byte
+	GroupNo       uint8
+	AbortOnError  uint8
+	Tag           Tag
+	TagSize       uint8    // octets of the tag on the wire; 0 encodes 4
+	Checksum      Checksum // which CRC the message carries; 0 encodes X25
+	Body          []byte   // the body's TLV; see Decode
+
+	Offset, End int64 // where it stood: in the payload, or in the stream when it came from Frame.Messages
+}
+
+// Body is what a message can say: *OpenResponse, *GetListResponse and so on,
+// one type for each tag but those of Cosem.
+type Body interface {
+	// Tag is the tag under which messages carry this body.
+	Tag() Tag
+	append(dst []byte) []byte
+	decode(b []byte) Reason
+}
+
+// NewMessage encodes a body. The other fields of the message may be set after.
+func NewMessage(transactionID []byte, body Body) Message {
+	return Message{TransactionID: transactionID, Tag: body.Tag(), Body: body.append(nil)}
+}
+
+// Decode reads the message's body into body, whose slices are then borrowed
+// from the message. The error is a *RefusedError; another type than the
+// message's own is refused as WrongType.
+func (m *Message) Decode(body Body) error {
+	why := WrongType
+	if body.Tag() == m.Tag {
+		why = body.decode(m.Body)
+	}
+	if why != "" {
+		return &RefusedError{Offset: m.Offset, End: m.End, Reason: why}
+	}
+	return nil
+}
+
+// Refuse is the error that refuses the whole message: for one whose list
+// turned out malformed while it was read.
+func (m *Message) Refuse(why Reason) *RefusedError {
+	return &RefusedError{Offset: m.Offset, End: m.End, Reason: why}
+}
+
+// AppendMessage encodes m.
+func AppendMessage(dst []byte, m Message) []byte {
+	start := len(dst)
+	dst = append(dst, 0x76)
+	dst = appendOctets(dst, m.TransactionID)
+	dst = append(dst, 0x62, m.GroupNo, 0x62, m.AbortOnError, 0x72)
+	dst = Uint{uint64(m.Tag), orSize(m.TagSize, 4)}.append(dst)
+	dst = append(dst, m.Body...)
+	sum := max(m.Checksum, X25).sum(dst[start:])
+	return append(dst, 0x63, byte(sum>>8), byte(sum), 0x00)
+}
+
+// AppendFile encodes messages and wraps them as one transport file, with the
+// given checksum over the frame. A meter's push is Open, GetList and Close.
+func AppendFile(dst []byte, checksum Checksum, messages ...Message) []byte {
+	var payload []byte
+	for _, m := range messages {
+		payload = AppendMessage(payload, m)
+	}
+	return AppendFrame(dst, checksum, payload)
+}
+
+// Messages yields the messages of a payload in order. A broken one yields a
+// *RefusedError with offsets in the payload, and the next one follows: where a
+// message's structure is so broken that its end is not known, the next
+// is looked for. Bodies are not looked into: see Message.Decode.
+func Messages(payload []byte) iter.Seq2[Message, error] {
+	return func(yield func(Message, error) bool) {
+		w := walker{b: payload, effort: searchEffort * len(payload)}
+		for {
+			m, why := w.next()
+			switch {
+			case w.done:
+				return
+			case why != "":
+				if !yield(Message{}, &RefusedError{Offset: m.Offset, End: m.End, Reason: why}) {
+					return
+				}
+			case !yield(m, nil):
+				return
+			}
+		}
+	}
+}
+
+// Messages is like the function Messages, with offsets in the stream.
+func (f *Frame) Messages() iter.Seq2[Message, error] {
+	return func(yield func(Message, error) bool) {
+		for m, err := range Messages(f.Payload) {
+			if refused, ok := err.(*RefusedError); ok {
+				refused.Offset, refused.End = f.locate(refused.Offset), f.locate(refused.End)
+			}
+			m.Offset, m.End = f.locate(m.Offset), f.locate(m.End)
+			if !yield(m, err) {
+				return
+			}
+		}
+	}
+}
+
+// searchEffort bounds the search for the next message after broken ones: so
+// many times the payload's length, in bytes looked at, for the whole payload. A meter's payload of three
+// messages, all broken, needs less than three times its length; only
+// one that is made of pretended messages reaches the limit.
+const searchEffort = 8
+
+// walker moves from message to message.
+type walker struct {
+	b      []byte
+	i      int
+	effort int
+	done   bool
+}
+
+// next gives the next message, or the region refused and why. Once there is
+// none left, it sets done.
+func (w *walker) next() (m Message, why Reason) {
+	for w.i < len(w.b) && w.b[w.i] == 0x00 { // fill, also what a wrong fill count left
+		w.i++
+	}
+	start := w.i
+	if start >= len(w.b) {
+		w.done = true
+		return Message{}, ""
+	}
+	c := cursor{b: w.b, i: start}
+	why = c.message(&m)
+	m.Offset, m.End = int64(start), int64(c.i)
+	w.i = c.i
+	if why == "" {
+		return m, ""
+	}
+	if why == MessageChecksum && (c.i == len(w.b) || w.b[c.i] == 0x76 || w.b[c.i] == 0x00) {
+		return m, why // its structure is whole, so its end is where it says
+	}
+	w.i = w.search(start + 1)
+	if w.i < 0 {
+		w.i, why = len(w.b), SearchLimit
+	}
+	m.End = int64(w.i)
+	return m, why
+}
+
+// search gives where the next message may begin, from i on: an end of message
+// and a plausible head. It gives -1 once the effort is spent.
+func (w *walker) search(i int) int {
+	for ; i < len(w.b); i++ {
+		w.effort--
+		if w.b[i] != 0x76 || w.b[i-1] != 0x00 {
+			continue
+		}
+		c := cursor{b: w.b, i: i}
+		var m Message
+		c.head(&m)
+		if c.why != "" {
+			w.effort -= 16
+			continue
+		}
+		// What a walk over the body will cost, should this one be broken too.
+		if w.effort -= len(w.b) - i; w.effort < 0 {
+			return -1
+		}
+		break
+	}
+	return i
+}
+
+// message reads a message and checks its CRC.
+func (c *cursor) message(m *Message) Reason {
+	start := c.i
+	c.head(m)
+	body := c.i
+	c.skip(1)
+	end := c.i
+	if c.why != "" {
+		return c.why
+	}
+	m.Body = c.b[body:end:end]
+	// Two octets as they stand, high octet absent when it is zero in meters
+	// that send no leading zeros.
+	sent := c.uint()
+	if c.i < len(c.b) && c.b[c.i] == 0x00 {
+		c.i++
+	}
+	if c.why != "" {
+		return c.why
+	}
+	if sent.Size == 0 || sent.Value > 0xffff {
+		return MessageChecksum
+	}
+	var ok bool
+	if m.Checksum, ok = verify(c.b[start:end], uint16(sent.Value)); !ok {
+		return MessageChecksum
+	}
+	return ""
+}
+
+// head reads a message up to its tag.
+func (c *cursor) head(m *Message) {
+	if c.i < len(c.b) && c.b[c.i] != 0x76 {
+		if kind, n := c.tl(); kind != kindList || n != 6 {
+			c.why = BadMessage
+			return
+		}
+	} else {
+		c.i++
+	}
+	m.TransactionID = c.octets()
+	m.GroupNo, _ = c.byte()
+	m.AbortOnError, _ = c.byte()
+	c.list(2)
+	tag := c.uint()
+	if tag.Value > 1<<32-1 {
+		c.fail(OutOfRange)
+	}
+	m.Tag, m.TagSize = Tag(tag.Value), tag.Size
+}

@@ -1,0 +1,153 @@
+package sml
+
+// Time is an SML_Time as the meter sent it. The zero Time is an absent one.
+// Clocks of meters are often wrong; only a SecIndex is dependable, as a count
+// that never goes back.
+type Time struct {
+	Choice       TimeChoice
+	Value        uint32 // seconds: since installation (SecIndex) or since 1970
+	LocalOffset  int16  // LocalTimestamp: minutes from UTC to standard time
+	SeasonOffset int16  // LocalTimestamp: further minutes, for summer time
+	Form         TimeForm
+	sizes        [4]uint8 // octets that choice, value and offsets had on the wire, 0: 1, 4, 2, 2
+}
+
+// TimeChoice says what a Time counts.
+type TimeChoice uint8
+
+const (
+	SecIndex       TimeChoice = 1 // seconds since the meter was installed
+	Timestamp      TimeChoice = 2 // seconds since 1970, UTC
+	LocalTimestamp TimeChoice = 3 // seconds since 1970, with offsets
+)
+
+// TimeForm is how a Time stands on the wire.
+type TimeForm uint8
+
+const (
+	Standard   TimeForm = iota // a list of choice and time
+	Bare                       // an unsigned without a choice, meant as SecIndex (Holley DTZ541)
+	BareLocal                  // timestamp and both offsets without a choice
+	LocalIndex                 // SecIndex or Timestamp with the list of three that belongs to LocalTimestamp (FROETEC ZG22)
+)
+
+// Valid reports whether there is a time at all.
+func (t Time) Valid() bool { return t.Choice != 0 }
+
+// OfSize gives the same time with its Value encoded in n octets, 1 to 4,
+// as meters do that send no leading zeros. It panics on another n.
+func (t Time) OfSize(n int) Time {
+	if n < 1 || n > 4 {
+		panic("sml: a time has 1 to 4 octets")
+	}
+	t.sizes[1] = uint8(n)
+	return t
+}
+
+func orSize(n, usual uint8) uint8 {
+	if n == 0 {
+		return usual
+	}
+	return n
+}
+
+func (t Time) append(dst []byte) []byte {
+	if t.Choice == 0 {
+		return append(dst, 0x01)
+	}
+	value := Uint{uint64(t.Value), orSize(t.sizes[1], 4)}
+	if t.Form == Bare {
+		return value.append(dst)
+	}
+	if t.Form != BareLocal {
+		dst = append(dst, 0x72)
+		dst = Uint{uint64(t.Choice), orSize(t.sizes[0], 1)}.append(dst)
+		if t.Choice != LocalTimestamp && t.Form != LocalIndex {
+			return value.append(dst)
+		}
+	}
+	dst = append(dst, 0x73)
+	dst = value.append(dst)
+	dst = Int{int64(t.LocalOffset), orSize(t.sizes[2], 2)}.append(dst)
+	return Int{int64(t.SeasonOffset), orSize(t.sizes[3], 2)}.append(dst)
+}
+
+// time reads an SML_Time in all the forms that meters send.
+func (c *cursor) time() (t Time) {
+	// 0x01 absent, 0x72 0x62 0x01 0x65: nearly all there are.
+	switch kind, n := c.tl(); kind {
+	case kindOctets:
+		if n != 0 {
+			c.fail(WrongType)
+		}
+	case kindUnsigned:
+		t.Choice, t.Form, t.Value = SecIndex, Bare, c.timeValue(n, &t)
+	case kindList:
+		switch n {
+		case 2:
+			choice := c.uint()
+			if choice.Value < 1 || choice.Value > 3 {
+				c.fail(OutOfRange)
+				return Time{}
+			}
+			t.Choice, t.sizes[0] = TimeChoice(choice.Value), choice.Size
+			switch kind, n := c.tl(); kind {
+			case kindUnsigned:
+				t.Value = c.timeValue(n, &t)
+				if t.Choice == LocalTimestamp {
+					c.fail(WrongType)
+				}
+			case kindList:
+				if n != 3 {
+					c.fail(WrongCount)
+					return Time{}
+				}
+				if t.Choice != LocalTimestamp {
+					t.Form = LocalIndex
+				}
+				c.local(&t)
+			default:
+				c.fail(WrongType)
+			}
+		case 3:
+			t.Choice, t.Form = LocalTimestamp, BareLocal
+			c.local(&t)
+		default:
+			c.fail(WrongCount)
+		}
+	default:
+		c.fail(WrongType)
+	}
+	if c.why != "" {
+		return Time{}
+	}
+	return t
+}
+
+func (c *cursor) timeValue(n int, t *Time) uint32 {
+	v := c.bigEndian(n)
+	if v > 1<<32-1 {
+		c.fail(OutOfRange)
+	}
+	t.sizes[1] = uint8(n)
+	return uint32(v)
+}
+
+func (c *cursor) local(t *Time) {
+	kind, n := c.tl()
+	if kind != kindUnsigned {
+		c.fail(WrongType)
+		return
+	}
+	t.Value = c.timeValue(n, t)
+	t.LocalOffset, t.sizes[2] = c.minutes()
+	t.SeasonOffset, t.sizes[3] = c.minutes()
+}
+
+func (c *cursor) minutes() (int16, uint8) {
+	v := c.int()
+	if v.Value != int64(int16(v.Value)) {
+		c.fail(OutOfRange)
+	}
+	return int16(v.Value), v.Size
+}
