@@ -320,11 +320,15 @@ func (s *Store) Backlog(now time.Time) ([]EndpointBacklog, error) {
 	return s.outbox.backlog(now), nil
 }
 
+// putItem writes an item's new state, which memory takes over with the commit.
 func (t *txn) putItem(it Item) error {
-	it.Body = nil
-	key := []byte(it.ID)
 	t.items = append(t.items, it)
-	return t.Bucket(bucketItems).Put(key, seal(kindItem, key, encodeItem(&it)))
+	return writeItem(t.Tx, &it)
+}
+
+func writeItem(tx *bolt.Tx, it *Item) error {
+	key := []byte(it.ID)
+	return tx.Bucket(bucketItems).Put(key, seal(kindItem, key, encodeItem(it)))
 }
 
 func validItem(it *Item) error {

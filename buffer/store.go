@@ -251,7 +251,7 @@ func (s *Store) update(fn func(*txn) error) error {
 	err := s.db.Update(func(tx *bolt.Tx) error {
 		t.Tx = tx
 		for _, it := range dirty {
-			if err := t.putItem(it); err != nil {
+			if err := writeItem(tx, &it); err != nil {
 				return err
 			}
 		}

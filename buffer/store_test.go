@@ -1,0 +1,322 @@
+package buffer_test
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/require"
+
+	"smgw/buffer"
+	"smgw/meter"
+)
+
+func TestBoundaries(t *testing.T) {
+	t.Run("come back as they were put, also after reopening", func(t *testing.T) {
+		s := open(t)
+		var want []meter.BoundaryReading
+		for q := day0; q < day0+100; q++ {
+			b := reading("main", q)
+			require.NoError(t, s.PutBoundary(b))
+			require.NoError(t, s.PutBoundary(reading("roof", q)))
+			want = append(want, b)
+		}
+		for range 2 {
+			got, err := s.Boundaries("main", day0, day0+99)
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+			first, ok, err := s.FirstBoundary("main")
+			require.NoError(t, err)
+			require.True(t, ok)
+			require.Equal(t, want[0], first)
+			last, ok, err := s.LastBoundary("main")
+			require.NoError(t, err)
+			require.True(t, ok)
+			require.Equal(t, want[99], last)
+			some, err := s.Boundaries("roof", day0+10, day0+12)
+			require.NoError(t, err)
+			require.Len(t, some, 3)
+			names, err := s.Meters()
+			require.NoError(t, err)
+			require.Equal(t, []string{"main", "roof"}, names)
+			s.reopen()
+		}
+		_, ok, err := s.LastBoundary("mai")
+		require.NoError(t, err)
+		require.False(t, ok)
+	})
+	t.Run("keep every value a meter can send", func(t *testing.T) {
+		s := open(t)
+		b := reading("main", day0)
+		b.SecIndex, b.Status, b.Coarse, b.Offset = meter.SecIndex{}, meter.StatusWord{}, true, -27*time.Second
+		b.Registers[0].Value = decimal.RequireFromString("18446744073709551615e-3")
+		b.Registers[1].Value = decimal.RequireFromString("-0.5")
+		require.NoError(t, s.PutBoundary(b))
+		got, err := s.Boundaries("main", day0, day0)
+		require.NoError(t, err)
+		require.Equal(t, []meter.BoundaryReading{b}, got)
+	})
+	t.Run("are never overwritten", func(t *testing.T) {
+		s := open(t)
+		b := reading("main", day0)
+		require.NoError(t, s.PutBoundary(b))
+		require.NoError(t, s.PutBoundary(b), "the same again")
+		other := b
+		other.Offset++
+		other.Offset = 5 * time.Millisecond
+		require.ErrorIs(t, s.PutBoundary(other), buffer.ErrConflict)
+		got, err := s.Boundaries("main", day0, day0)
+		require.NoError(t, err)
+		require.Equal(t, []meter.BoundaryReading{b}, got)
+	})
+	t.Run("of two devices at an exchange stay apart", func(t *testing.T) {
+		s := open(t)
+		old, new := reading("main", day0), reading("main", day0)
+		new.Device = device2
+		require.NoError(t, s.PutBoundary(old))
+		require.NoError(t, s.PutBoundary(new, event("device.changed")))
+		got, err := s.Boundaries("main", day0, day0)
+		require.NoError(t, err)
+		require.Len(t, got, 2)
+	})
+	t.Run("refuse what could not be read back", func(t *testing.T) {
+		s := open(t)
+		for _, change := range []func(*meter.BoundaryReading){
+			func(b *meter.BoundaryReading) { b.Meter = "" },
+			func(b *meter.BoundaryReading) { b.Meter = "a\x00b" },
+			func(b *meter.BoundaryReading) { b.Boundary = -1 },
+			func(b *meter.BoundaryReading) { b.Offset = time.Microsecond },
+		} {
+			b := reading("main", day0)
+			change(&b)
+			require.Error(t, s.PutBoundary(b))
+		}
+	})
+}
+
+func TestOutbox(t *testing.T) {
+	const endpoint = "https://head.example"
+	t.Run("keeps an item until it is acknowledged, and knows its id after", func(t *testing.T) {
+		s := open(t)
+		want := item(1)
+		require.NoError(t, s.Build("5/NB", day0+96, []buffer.Item{want}, event("payload.built")))
+		for range 2 {
+			got, ok, err := s.Next(endpoint, noon)
+			require.NoError(t, err)
+			require.True(t, ok)
+			got.Revision = 0
+			require.Equal(t, want, got)
+			s.reopen()
+		}
+		require.NoError(t, s.Acknowledge(want.ID, noon, event("payload.acknowledged")))
+		require.NoError(t, s.Acknowledge(want.ID, noon), "twice")
+		for range 2 {
+			require.NoError(t, s.Build("5/NB", day0+96, []buffer.Item{want}))
+			_, ok, err := s.Next(endpoint, noon)
+			require.NoError(t, err)
+			require.False(t, ok, "built again")
+			_, err = s.Body(want.ID)
+			require.ErrorIs(t, err, buffer.ErrUnknownItem)
+			s.reopen()
+		}
+		it, ok, err := s.Item(want.ID)
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, buffer.Acknowledged, it.State)
+	})
+	t.Run("marks a series with the items, and never back", func(t *testing.T) {
+		s := open(t)
+		_, ok, err := s.BuiltUpTo("5/NB")
+		require.NoError(t, err)
+		require.False(t, ok)
+		require.NoError(t, s.Build("5/NB", day0+96, nil))
+		require.NoError(t, s.Build("5/NB", day0, nil))
+		s.reopen()
+		q, ok, err := s.BuiltUpTo("5/NB")
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, day0+96, q)
+	})
+	t.Run("gives what can be in time before what was missed, each from old to new", func(t *testing.T) {
+		s := open(t)
+		var items []buffer.Item
+		for n, due := range []time.Duration{-48, -24, 24, 72} { // hours from noon
+			it := item(n)
+			it.Due = noon.Add(due * time.Hour)
+			items = append(items, it)
+		}
+		require.NoError(t, s.Build("x", day0, items))
+		for _, n := range []int{2, 3, 0, 1} {
+			it, ok, err := s.Next(endpoint, noon)
+			require.NoError(t, err)
+			require.True(t, ok)
+			require.Equal(t, items[n].ID, it.ID)
+			require.NoError(t, s.Acknowledge(it.ID, noon))
+		}
+	})
+	t.Run("waits after a failed attempt and remembers it at no commit of its own", func(t *testing.T) {
+		s := open(t)
+		require.NoError(t, s.Build("x", day0, []buffer.Item{item(1)}))
+		before, err := s.Stats()
+		require.NoError(t, err)
+		later := noon.Add(time.Hour)
+		require.NoError(t, s.Tried(item(1).ID, "503", noon, later))
+		after, err := s.Stats()
+		require.NoError(t, err)
+		require.Equal(t, before.Commits, after.Commits)
+		s.reopen()
+		_, ok, err := s.Next(endpoint, noon)
+		require.NoError(t, err)
+		require.False(t, ok)
+		at, ok := s.NextTime(endpoint)
+		require.True(t, ok)
+		require.Equal(t, later, at)
+		it, ok, err := s.Next(endpoint, later)
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.EqualValues(t, 1, it.Attempts)
+		require.Equal(t, "503", it.LastError)
+	})
+	t.Run("sets aside, and lets a person retry or give up", func(t *testing.T) {
+		s := open(t)
+		require.NoError(t, s.Build("x", day0, []buffer.Item{item(1), item(2)}))
+		for n := 1; n <= 2; n++ {
+			require.NoError(t, s.SetAside(item(n).ID, "422 not permitted", noon, event("payload.set_aside")))
+		}
+		s.reopen()
+		_, ok, err := s.Next(endpoint, noon)
+		require.NoError(t, err)
+		require.False(t, ok)
+		backlog, err := s.Backlog(noon)
+		require.NoError(t, err)
+		require.Equal(t, []buffer.EndpointBacklog{{Endpoint: endpoint, SetAside: 2}}, backlog)
+		require.NoError(t, s.Retry(item(1).ID, noon))
+		it, ok, err := s.Next(endpoint, noon)
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, item(1).Body, it.Body)
+		require.NoError(t, s.GiveUp(item(2).ID, "contract ended", noon))
+		require.ErrorIs(t, s.Retry(item(2).ID, noon), buffer.ErrUnknownItem)
+		require.ErrorIs(t, s.Acknowledge("no such id", noon), buffer.ErrUnknownItem)
+	})
+	t.Run("has a queue for each endpoint", func(t *testing.T) {
+		s := open(t)
+		a, b := item(1), item(2)
+		b.Endpoint = "https://network.example"
+		require.NoError(t, s.Build("x", day0, []buffer.Item{a, b}))
+		backlog, err := s.Backlog(noon)
+		require.NoError(t, err)
+		require.Len(t, backlog, 2)
+		it, ok, err := s.Next(b.Endpoint, noon)
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, b.ID, it.ID)
+	})
+}
+
+func TestContracts(t *testing.T) {
+	s := open(t)
+	require.NoError(t, s.PutContract(buffer.ContractVersion{From: day0, Text: []byte("one")}, event("contract.changed")))
+	require.NoError(t, s.PutContract(buffer.ContractVersion{From: day0 + 96, Text: []byte("two")}))
+	require.NoError(t, s.PutContract(buffer.ContractVersion{From: day0 + 96, Text: []byte("three")}))
+	s.reopen()
+	got, err := s.Contracts()
+	require.NoError(t, err)
+	require.Equal(t, []buffer.ContractVersion{{From: day0, Text: []byte("one")}, {From: day0 + 96, Text: []byte("three")}}, got)
+}
+
+func TestJournalIsAChain(t *testing.T) {
+	s := open(t)
+	var hashes []buffer.Hash
+	for range 3 {
+		require.NoError(t, s.Append(event("a"), event("b")))
+		s.reopen()
+	}
+	var prev buffer.Hash
+	require.NoError(t, s.Journal(0, func(e buffer.Entry) bool {
+		require.Equal(t, prev, e.Prev)
+		require.EqualValues(t, len(hashes)+1, e.Seq)
+		require.Equal(t, event("a").Detail, e.Detail)
+		prev = e.Hash
+		hashes = append(hashes, e.Hash)
+		return true
+	}))
+	require.Len(t, hashes, 6)
+	require.NoError(t, s.Journal(4, func(e buffer.Entry) bool {
+		require.EqualValues(t, 4, e.Seq)
+		require.Equal(t, hashes[2], e.Prev)
+		return false
+	}))
+}
+
+func TestSecondOpenerIsToldWhoHasIt(t *testing.T) {
+	s := open(t)
+	_, err := buffer.Open(s.path, buffer.Options{})
+	require.ErrorIs(t, err, buffer.ErrInUse)
+	require.ErrorContains(t, err, "smgw status")
+	require.ErrorIs(t, buffer.Check(s.path), buffer.ErrInUse)
+}
+
+func TestMethodsOfAClosedStoreSaySo(t *testing.T) {
+	s := open(t)
+	st := s.Store
+	s.close()
+	require.ErrorIs(t, st.PutBoundary(reading("main", day0)), buffer.ErrClosed)
+	_, err := st.Boundaries("main", day0, day0)
+	require.ErrorIs(t, err, buffer.ErrClosed)
+	require.NoError(t, st.Close(), "twice")
+}
+
+func TestStoreServesManyGoroutines(t *testing.T) {
+	s := open(t)
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for n := range 25 {
+				it := item(g*1000 + n)
+				if err := errors.Join(
+					s.PutBoundary(reading("main", day0+meter.Quarter(g*100+n)), event("x")),
+					s.Build("x", day0, []buffer.Item{it}),
+					s.Tried(it.ID, "x", noon, noon),
+					s.Acknowledge(it.ID, noon),
+				); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	got, err := s.Boundaries("main", day0, day0+1000)
+	require.NoError(t, err)
+	require.Len(t, got, 100)
+}
+
+func TestFullStoreSaysSoAndGoesOn(t *testing.T) {
+	s := openWith(t, buffer.Options{Limit: buffer.MinLimit})
+	var put []string
+	var err error
+	for n := 0; ; n++ {
+		it := item(n)
+		it.Body = make([]byte, 20_000)
+		if err = s.Build("x", day0, []buffer.Item{it}); err != nil {
+			break
+		}
+		put = append(put, it.ID)
+		require.Less(t, n, 10_000, "the limit never came")
+	}
+	require.ErrorIs(t, err, buffer.ErrFull)
+	info, err := os.Stat(s.path)
+	require.NoError(t, err)
+	require.LessOrEqual(t, info.Size(), int64(buffer.MinLimit+1<<20))
+	for _, id := range put[:len(put)/2] {
+		require.NoError(t, s.Acknowledge(id, noon))
+	}
+	require.NoError(t, s.PutBoundary(reading("main", day0)))
+	s.reopen()
+	st, err := s.Stats()
+	require.NoError(t, err)
+	require.EqualValues(t, len(put)-len(put)/2, st.Waiting)
+}
