@@ -60,14 +60,29 @@ func Open(c Config) (Lamps, error) {
 	return newPanel(c.Lamps, lines), nil
 }
 
+// Probe looks whether the chip and the lines of c exist, without taking them
+// from whoever has them. The errors are those of Open, one for each line.
+func Probe(c Config) error {
+	if len(c.Lamps) == 0 {
+		return nil
+	}
+	chip, err := openChip(c)
+	if err != nil {
+		return err
+	}
+	defer chip.Close()
+	var errs []error
+	for _, lamp := range c.Lamps {
+		_, err := findLine(chip, c, lamp.Line)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
 func requestLines(c Config) (_ []line, err error) {
-	path, err := chipPath(c)
+	chip, err := openChip(c)
 	if err != nil {
 		return nil, err
-	}
-	chip, err := gpiocdev.NewChip(path, gpiocdev.WithConsumer(consumer))
-	if err != nil {
-		return nil, chipError(c, err)
 	}
 	defer chip.Close() // requested lines live on without it
 
@@ -95,6 +110,18 @@ func requestLines(c Config) (_ []line, err error) {
 		lines = append(lines, l)
 	}
 	return lines, nil
+}
+
+func openChip(c Config) (*gpiocdev.Chip, error) {
+	path, err := chipPath(c)
+	if err != nil {
+		return nil, err
+	}
+	chip, err := gpiocdev.NewChip(path, gpiocdev.WithConsumer(consumer))
+	if err != nil {
+		return nil, chipError(c, err)
+	}
+	return chip, nil
 }
 
 // chipPath resolves the chip's name to its device node. go-gpiocdev refuses
