@@ -125,47 +125,48 @@ func (c *Client) Put(ctx context.Context, endpoint, id string, body []byte) Resu
 		if caller.Err() != nil {
 			return Result{Cause: Cancelled, Err: fmt.Errorf("delivery to %s: %w", target.Host, caller.Err())}
 		}
-		if way.at() >= sending && broken(err) {
-			err = c.reason(ctx, target, err)
+		cause, why := explain(err, target, way.at())
+		if cause == Unreachable && way.at() >= sending {
+			if alert := c.alert(ctx, target); alert != nil {
+				cause, why = explain(alert, target, shakingHands)
+			}
 		}
-		cause, err := explain(err, target, way.at())
-		return Result{Cause: cause, Err: err}
+		return Result{Cause: cause, Err: why}
 	}
 	defer response.Body.Close()
 	return judge(response, target)
 }
 
-// reason asks why a head-end cut the connection. In TLS 1.3 a server judges the
-// client's certificate after the client's part of the handshake is over; by the
-// time its alert arrives, the request is on its way, fails to be written, and
-// the alert is lost with the connection. So: a handshake without a request. If
-// it brings an alert, that is the reason; else err is.
-func (c *Client) reason(ctx context.Context, target *url.URL, err error) error {
+// alert asks why a head-end cut a connection, and returns nil when it gives no
+// reason. In TLS 1.3 a server judges the client's certificate after the client's
+// part of the handshake is over; by the time its alert arrives, the request is on
+// its way, fails to be written, and the alert is lost with the connection. So:
+// a handshake without a request.
+func (c *Client) alert(ctx context.Context, target *url.URL) error {
 	ctx, cancel := context.WithTimeout(ctx, c.limits.Handshake)
 	defer cancel()
 	port := target.Port()
 	if port == "" {
 		port = "443"
 	}
-	raw, dialErr := c.dial(ctx, "tcp", net.JoinHostPort(target.Hostname(), port))
-	if dialErr != nil {
-		return err
+	raw, err := c.dial(ctx, "tcp", net.JoinHostPort(target.Hostname(), port))
+	if err != nil {
+		return nil
 	}
 	defer raw.Close()
 	config := c.config.Clone()
 	config.ServerName = target.Hostname()
 	conn := tls.Client(raw, config)
-	if conn.HandshakeContext(ctx) != nil {
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return nil
+	}
+	deadline, _ := ctx.Deadline()
+	conn.SetReadDeadline(deadline)
+	// A server that accepts us begins with its settings (RFC 9113, 3.4).
+	if _, err := conn.Read(make([]byte, 1)); isAlert(err) {
 		return err
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		conn.SetReadDeadline(deadline)
-	}
-	// A server that accepts us begins with its settings (RFC 9113, 3.4).
-	if _, readErr := conn.Read(make([]byte, 1)); isAlert(readErr) {
-		return readErr
-	}
-	return err
+	return nil
 }
 
 // payloadURL is the address of a payload at an endpoint.

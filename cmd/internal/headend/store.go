@@ -30,9 +30,9 @@ var (
 // record is a delivery as it lies in the store, in CBOR. The signed payload is
 // kept as it came, as evidence.
 type record struct {
-	Received time.Time `cbor:"1,keyasint"`
-	ID       string    `cbor:"2,keyasint"`
-	Signed   []byte    `cbor:"3,keyasint"`
+	Received int64  `cbor:"1,keyasint"` // Unix time in milliseconds
+	ID       string `cbor:"2,keyasint"`
+	Signed   []byte `cbor:"3,keyasint"`
 }
 
 var errConflict = errors.New("same id, other content")
@@ -75,7 +75,7 @@ func (s *store) put(id string, signed, encoded []byte, now time.Time, permit fun
 		if err := permit(); err != nil {
 			return err
 		}
-		text, err := cbor.Marshal(record{Received: now.UTC(), ID: id, Signed: signed})
+		text, err := cbor.Marshal(record{Received: now.UnixMilli(), ID: id, Signed: signed})
 		if err != nil {
 			return err
 		}
@@ -129,7 +129,7 @@ func parseDelivery(text []byte) (Delivery, error) {
 	if err != nil {
 		return Delivery{}, fmt.Errorf("head-end's store: delivery %s: %w", r.ID, err)
 	}
-	return Delivery{ID: r.ID, Received: r.Received, Bytes: len(r.Signed), Encoded: message.Payload, Payload: payload}, nil
+	return Delivery{ID: r.ID, Received: time.UnixMilli(r.Received).UTC(), Bytes: len(r.Signed), Encoded: message.Payload, Payload: payload}, nil
 }
 
 // deliveryJSON is a delivery for people and for those who do not read CBOR;
