@@ -33,6 +33,8 @@ const (
 	MaxSize = 256 << 10
 	// maxIntervals is the longest load profile: six weeks and more.
 	maxIntervals = 4096
+	// maxQuarters is the longest period: a decade.
+	maxQuarters = 400_000
 )
 
 // The modes are made once and never changed.
@@ -63,9 +65,12 @@ func mustTags() cbor.TagSet {
 	return s
 }
 
+// edition1 is the number of edition BK6-18-032 on the wire.
+const edition1 = 1
+
 // document is "payload" of docs/payload.cddl.
 type document struct {
-	Edition    string   `cbor:"1,keyasint"`
+	Edition    uint8    `cbor:"1,keyasint"`
 	Gateway    string   `cbor:"2,keyasint"`
 	MeLo       string   `cbor:"3,keyasint"`
 	MaLo       string   `cbor:"4,keyasint"`
@@ -73,7 +78,7 @@ type document struct {
 	To         string   `cbor:"6,keyasint"`
 	Partner    string   `cbor:"7,keyasint"`
 	From       int64    `cbor:"8,keyasint"`
-	Until      int64    `cbor:"9,keyasint"`
+	Quarters   int64    `cbor:"9,keyasint"`
 	Values     []value  `cbor:"10,keyasint"`
 	Revision   uint32   `cbor:"11,keyasint,omitempty"`
 	Supersedes []byte   `cbor:"12,keyasint,omitempty"`
@@ -84,7 +89,7 @@ type document struct {
 type value struct {
 	Code      []byte    `cbor:"1,keyasint"`
 	Kind      uint8     `cbor:"2,keyasint"`
-	At        int64     `cbor:"3,keyasint,omitempty"`
+	At        int64     `cbor:"3,keyasint,omitempty"` // of a load profile left out: its period says it
 	Amount    *fraction `cbor:"4,keyasint,omitempty"`
 	State     uint8     `cbor:"5,keyasint,omitempty"` // 0: true
 	Reason    string    `cbor:"6,keyasint,omitempty"`
@@ -124,12 +129,18 @@ func ID(p *form.Payload) string {
 // says which value cannot be written.
 func Encode(p *form.Payload) ([]byte, error) {
 	d := document{
-		Edition: p.Edition.String(), Gateway: p.Gateway, MeLo: p.MeLo.String(), MaLo: p.MaLo.String(),
+		Edition: edition1, Gateway: p.Gateway, MeLo: p.MeLo.String(), MaLo: p.MaLo.String(),
 		Row: uint8(p.Row), To: p.To.String(), Partner: p.PartnerID.String(),
-		From: int64(p.Period.From), Until: int64(p.Period.To), Revision: uint32(p.Revision),
+		From: int64(p.Period.From), Quarters: int64(p.Period.To - p.Period.From), Revision: uint32(p.Revision),
+	}
+	if p.Edition != form.EditionBK618032 {
+		return nil, fmt.Errorf("encode payload: edition %q has no number on the wire", p.Edition)
 	}
 	if _, ok := p.Row.Row(); !ok {
 		return nil, fmt.Errorf("encode payload: row %d: the form has rows 1 to 9", p.Row)
+	}
+	if len(p.Values) == 0 {
+		return nil, errors.New("encode payload: it says nothing: want at least one value")
 	}
 	if (p.Revision > 0) != (p.Supersedes != "") {
 		return nil, fmt.Errorf("encode payload: revision %d supersedes %q: only a correction names what it replaces", p.Revision, p.Supersedes)
@@ -142,7 +153,7 @@ func Encode(p *form.Payload) ([]byte, error) {
 		d.Supersedes = id
 	}
 	for i := range p.Values {
-		v, err := encodeValue(&p.Values[i])
+		v, err := encodeValue(&p.Values[i], p.Period.From)
 		if err != nil {
 			return nil, fmt.Errorf("encode payload: %s of %s: %w", p.Values[i].Kind, p.Values[i].Code.Short(), err)
 		}
@@ -161,9 +172,13 @@ func Encode(p *form.Payload) ([]byte, error) {
 	return b, nil
 }
 
-func encodeValue(v *form.Value) (value, error) {
+func encodeValue(v *form.Value, start meter.Quarter) (value, error) {
 	w := value{Code: v.Code[:], Kind: uint8(v.Kind), At: int64(v.At), Missing: uint32(v.MissingIntervals)}
 	if v.Kind == form.LoadProfile {
+		if v.At != start {
+			return w, fmt.Errorf("it starts at %s, its period at %s", v.At, start)
+		}
+		w.At = 0
 		err := w.setIntervals(v.Intervals)
 		return w, err
 	}
@@ -206,13 +221,16 @@ func Decode(b []byte) (*form.Payload, error) {
 
 func (d *document) payload() (*form.Payload, error) {
 	p := &form.Payload{
-		Gateway: d.Gateway, Row: form.RowNumber(d.Row), Revision: int(d.Revision),
-		Period: form.Period{From: meter.Quarter(d.From), To: meter.Quarter(d.Until)},
+		Gateway: d.Gateway, Edition: form.EditionBK618032, Row: form.RowNumber(d.Row), Revision: int(d.Revision),
+		Period: form.Period{From: meter.Quarter(d.From), To: meter.Quarter(d.From + d.Quarters)},
+	}
+	if d.Edition != edition1 {
+		return nil, fmt.Errorf("edition %d: want 1, which is BK6-18-032", d.Edition)
+	}
+	if d.Quarters < 1 || d.Quarters > maxQuarters {
+		return nil, fmt.Errorf("period of %d quarter hours: want 1 to %d", d.Quarters, maxQuarters)
 	}
 	var err error
-	if p.Edition, err = form.ParseEdition(d.Edition); err != nil {
-		return nil, err
-	}
 	if p.MeLo, err = form.ParseMeteringLocationID(d.MeLo); err != nil {
 		return nil, err
 	}
@@ -228,14 +246,11 @@ func (d *document) payload() (*form.Payload, error) {
 	if p.PartnerID, err = form.ParsePartnerID(d.Partner); err != nil {
 		return nil, err
 	}
-	if p.Period.To <= p.Period.From {
-		return nil, fmt.Errorf("period from %s to %s is empty", p.Period.From, p.Period.To)
-	}
 	if d.Supersedes != nil {
 		p.Supersedes = hex.EncodeToString(d.Supersedes)
 	}
 	for i := range d.Values {
-		v, err := d.Values[i].value(d.Until - d.From)
+		v, err := d.Values[i].value(p.Period)
 		if err != nil {
 			return nil, fmt.Errorf("value %d: %w", i+1, err)
 		}
@@ -247,7 +262,7 @@ func (d *document) payload() (*form.Payload, error) {
 	return p, nil
 }
 
-func (w *value) value(quarters int64) (form.Value, error) {
+func (w *value) value(p form.Period) (form.Value, error) {
 	v := form.Value{Kind: form.Kind(w.Kind), At: meter.Quarter(w.At), MissingIntervals: int(w.Missing)}
 	if len(w.Code) != len(obis.Code{}) {
 		return v, fmt.Errorf("obis code of %d bytes: want 6", len(w.Code))
@@ -258,7 +273,8 @@ func (w *value) value(quarters int64) (form.Value, error) {
 	}
 	if v.Kind == form.LoadProfile {
 		var err error
-		v.Intervals, err = w.intervals(quarters)
+		v.At = p.From
+		v.Intervals, err = w.intervals(int64(p.To - p.From))
 		return v, err
 	}
 	s := status{Reason: form.Reason(w.Reason), Method: form.Method(w.Method)}

@@ -1,0 +1,385 @@
+package wire_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/hex"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"smgw/meter"
+	"smgw/meter/form"
+	"smgw/meter/form/wire"
+	"smgw/meter/obis"
+)
+
+var update = flag.Bool("update", false, "write the golden payloads anew")
+
+func number(t require.TestingT, s string) decimal.NullDecimal {
+	d, err := decimal.NewFromString(s)
+	require.NoError(t, err)
+	return decimal.NewNullDecimal(d)
+}
+
+func kwh(t require.TestingT, s string) form.Quantity {
+	return form.Quantity{Amount: number(t, s), State: form.True}
+}
+
+// payload is a row 5 payload of one local day, still without values.
+func payload(t require.TestingT) *form.Payload {
+	p := &form.Payload{Gateway: "smgw-0123456789", Edition: form.EditionBK618032, Row: 5, To: form.UENB}
+	var err error
+	p.MeLo, err = form.ParseMeteringLocationID("DE00056266802AO6G56M11SN51G21M24S")
+	require.NoError(t, err)
+	p.MaLo, err = form.ParseMarketLocationID("41373559241")
+	require.NoError(t, err)
+	p.PartnerID, err = form.ParsePartnerID("9900357000004")
+	require.NoError(t, err)
+	p.Period, err = form.ParsePeriod("2026-11-03")
+	require.NoError(t, err)
+	return p
+}
+
+// workingDay is a day of 96 true values of up to 4.8 kWh each, read to 0.1 Wh.
+func workingDay(t require.TestingT) *form.Payload {
+	p := payload(t)
+	v := form.Value{Code: obis.Drawn, Kind: form.LoadProfile, At: p.Period.From}
+	for i := range 96 {
+		v.Intervals = append(v.Intervals, form.Quantity{Amount: decimal.NewNullDecimal(decimal.New(int64(101+487*i), -4)), State: form.True})
+	}
+	p.Values = []form.Value{v}
+	return p
+}
+
+// troubledDay has every state that an interval can have.
+func troubledDay(t require.TestingT) *form.Payload {
+	p := workingDay(t)
+	q := p.Values[0].Intervals
+	q[3] = form.Quantity{State: form.Missing, Reason: form.Communication}
+	q[4] = q[3]
+	q[5] = form.Quantity{State: form.Missing, Reason: form.Implausible}
+	q[40].Warning = form.OffsetWarning
+	q[50] = form.Quantity{Amount: number(t, "2"), State: form.Unusable, Reason: form.Resolution}
+	q[60] = form.Quantity{Amount: number(t, "0.25"), State: form.Substitute, Reason: form.Communication, Method: form.Interpolation}
+	q[95] = form.Quantity{Amount: number(t, "70000.5"), State: form.Unusable, Reason: form.ClockSet, Warning: form.OffsetWarning}
+	return p
+}
+
+// month is a row 7 payload with two tariffs.
+func month(t require.TestingT) *form.Payload {
+	p := payload(t)
+	p.Row, p.To = 7, form.LF
+	var err error
+	p.Period, err = form.ParsePeriod("2026-10")
+	require.NoError(t, err)
+	at := p.Period.To
+	power := form.Quantity{Amount: number(t, "7.1236"), State: form.Preliminary}
+	p.Values = []form.Value{
+		{Code: obis.Drawn, Kind: form.Energy, Quantity: kwh(t, "312.4567")},
+		{Code: obis.Drawn, Kind: form.MaxPower, At: p.Period.From + 75, Quantity: power, MissingIntervals: 2},
+		{Code: obis.Drawn, Kind: form.Register, At: at, Quantity: kwh(t, "16824.8565")},
+		{Code: obis.DrawnT1, Kind: form.Register, At: at, Quantity: kwh(t, "16000")},
+		{Code: obis.DrawnT2, Kind: form.Register, At: at, Quantity: form.Quantity{Amount: number(t, "824.8565"), State: form.True, Warning: form.OffsetWarning}},
+		{Code: obis.DrawnError, Kind: form.Register, At: at, Quantity: form.Quantity{State: form.Missing, Reason: form.Implausible}},
+	}
+	return p
+}
+
+// correction replaces month, and tells of a loss.
+func correction(t require.TestingT) *form.Payload {
+	p := month(t)
+	p.Supersedes = wire.ID(p)
+	p.Revision = 1
+	p.Values = p.Values[:3]
+	p.Values[1].State, p.Values[1].MissingIntervals = form.True, 0
+	p.Notices = []form.Notice{{Kind: "store_damaged", From: p.Period.From, To: p.Period.From + 8, Count: 8}}
+	return p
+}
+
+var golden = map[string]func(require.TestingT) *form.Payload{
+	"day": workingDay, "troubled-day": troubledDay, "month": month, "correction": correction,
+}
+
+func TestGoldenPayloads(t *testing.T) {
+	for name, build := range golden {
+		t.Run(name, func(t *testing.T) {
+			p := build(t)
+			encoded, err := wire.Encode(p)
+			require.NoError(t, err)
+			notation, err := cbor.Diagnose(encoded)
+			require.NoError(t, err)
+			file := filepath.Join("testdata", name)
+			if *update {
+				require.NoError(t, os.WriteFile(file+".cbor", encoded, 0o644))
+				require.NoError(t, os.WriteFile(file+".diag", []byte(notation+"\n"), 0o644))
+			}
+			want, err := os.ReadFile(file + ".cbor")
+			require.NoError(t, err)
+			require.Equal(t, hex.EncodeToString(want), hex.EncodeToString(encoded))
+			beside, err := os.ReadFile(file + ".diag")
+			require.NoError(t, err)
+			require.Equal(t, strings.TrimSpace(string(beside)), notation)
+
+			back, err := wire.Decode(want)
+			require.NoError(t, err)
+			requireSame(t, p, back)
+		})
+	}
+}
+
+// requireSame compares payloads with figures as text: 1.0 and 1 are the same.
+func requireSame(t require.TestingT, want, got *form.Payload) {
+	text := func(p *form.Payload) form.Payload {
+		c := *p
+		c.Values = nil
+		return c
+	}
+	require.Equal(t, text(want), text(got))
+	require.Len(t, got.Values, len(want.Values))
+	for i, v := range want.Values {
+		w, err := v.MarshalJSON()
+		require.NoError(t, err)
+		g, err := got.Values[i].MarshalJSON()
+		require.NoError(t, err)
+		require.Equal(t, string(w), string(g))
+		require.Equal(t, v.At, got.Values[i].At)
+	}
+}
+
+func key(t testing.TB) *ecdsa.PrivateKey {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	return k
+}
+
+func TestSignedWorkingDayIsAtMost512Bytes(t *testing.T) {
+	encoded, err := wire.Encode(workingDay(t))
+	require.NoError(t, err)
+	k := key(t)
+	keyID := make([]byte, 20) // a subject key identifier
+	signed, err := wire.Sign(encoded, k, keyID)
+	require.NoError(t, err)
+	t.Logf("a day of 96 true values: %d bytes, signed %d", len(encoded), len(signed))
+	require.LessOrEqual(t, len(signed), 512)
+
+	large := workingDay(t) // up to 1,677 kWh in a quarter hour, to 0.1 Wh
+	for i := range large.Values[0].Intervals {
+		large.Values[0].Intervals[i].Amount = decimal.NewNullDecimal(decimal.New(int64(1<<24-1-i), -4))
+	}
+	encoded, err = wire.Encode(large)
+	require.NoError(t, err)
+	signed, err = wire.Sign(encoded, k, keyID)
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(signed), 512)
+}
+
+func TestVerifyGivesBackWhatWasSigned(t *testing.T) {
+	encoded, err := wire.Encode(month(t))
+	require.NoError(t, err)
+	k := key(t)
+	signed, err := wire.Sign(encoded, k, []byte("kid"))
+	require.NoError(t, err)
+	again, err := wire.Sign(encoded, k, []byte("kid"))
+	require.NoError(t, err)
+	require.NotEqual(t, signed, again, "a signature differs each time")
+	for _, s := range [][]byte{signed, again} {
+		got, err := wire.Verify(s, &k.PublicKey)
+		require.NoError(t, err)
+		require.Equal(t, encoded, got)
+	}
+}
+
+func TestVerifyRefusesEveryChangedByte(t *testing.T) {
+	encoded, err := wire.Encode(month(t))
+	require.NoError(t, err)
+	k := key(t)
+	signed, err := wire.Sign(encoded, k, nil)
+	require.NoError(t, err)
+	_, err = wire.Verify(signed, &key(t).PublicKey)
+	require.Error(t, err, "another gateway's key")
+	for i := range signed {
+		bad := append([]byte(nil), signed...)
+		bad[i] ^= 1
+		got, err := wire.Verify(bad, &k.PublicKey)
+		if err == nil {
+			// Only the key's id is outside what is signed.
+			require.Equal(t, encoded, got)
+			require.Less(t, i, 12)
+		}
+		_, err = wire.Verify(signed[:i], &k.PublicKey)
+		require.Error(t, err)
+	}
+}
+
+func TestIDIsMadeOfWhatAPayloadIs(t *testing.T) {
+	p := workingDay(t)
+	id := wire.ID(p)
+	require.Regexp(t, "^[0-9a-f]{32}$", id)
+
+	same := troubledDay(t)
+	same.Notices = []form.Notice{{Kind: "store_damaged", Count: 1}}
+	require.Equal(t, id, wire.ID(same), "what it says does not matter")
+
+	other := map[string]func(*form.Payload){
+		"gateway":         func(p *form.Payload) { p.Gateway += "x" },
+		"market location": func(p *form.Payload) { p.MaLo, _ = form.ParseMarketLocationID("50987654321") },
+		"row":             func(p *form.Payload) { p.Row = 6 },
+		"role":            func(p *form.Payload) { p.To = form.NB },
+		"partner":         func(p *form.Payload) { p.PartnerID, _ = form.ParsePartnerID("9900357000005") },
+		"from":            func(p *form.Payload) { p.Period.From-- },
+		"to":              func(p *form.Payload) { p.Period.To++ },
+		"revision":        func(p *form.Payload) { p.Revision = 1 },
+	}
+	for name, change := range other {
+		q := workingDay(t)
+		change(q)
+		require.NotEqual(t, id, wire.ID(q), name)
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	good := func() map[int]any {
+		encoded, err := wire.Encode(month(t))
+		require.NoError(t, err)
+		var m map[int]any
+		require.NoError(t, cbor.Unmarshal(encoded, &m))
+		return m
+	}
+	mode, err := cbor.CoreDetEncOptions().EncMode()
+	require.NoError(t, err)
+	encode := func(v any) []byte {
+		b, err := mode.Marshal(v)
+		require.NoError(t, err)
+		return b
+	}
+	_, err = wire.Decode(encode(good()))
+	require.NoError(t, err, "what is spoiled below is good before")
+
+	spoil := map[string]func(m map[int]any){
+		"an unknown key":                  func(m map[int]any) { m[14] = 1 },
+		"an unknown edition":              func(m map[int]any) { m[1] = 2 },
+		"a wrong check digit":             func(m map[int]any) { m[4] = "41373559242" },
+		"a wrong metering location":       func(m map[int]any) { m[3] = "DE1" },
+		"row 0":                           func(m map[int]any) { m[5] = 0 },
+		"row 10":                          func(m map[int]any) { m[5] = 10 },
+		"a role that receives nothing":    func(m map[int]any) { m[6] = "MSB" },
+		"ÜNB in other letters":            func(m map[int]any) { m[6] = "UENB" },
+		"a short partner":                 func(m map[int]any) { m[7] = "12345" },
+		"an empty period":                 func(m map[int]any) { m[9] = 0 },
+		"a period of a century":           func(m map[int]any) { m[9] = 4_000_000 },
+		"no values":                       func(m map[int]any) { delete(m, 10) },
+		"a correction that names nothing": func(m map[int]any) { m[11] = 1 },
+		"a short superseded id":           func(m map[int]any) { m[11], m[12] = 1, []byte{1} },
+		"an unknown kind":                 func(m map[int]any) { first(m)[uint64(2)] = 5 },
+		"a short obis code":               func(m map[int]any) { first(m)[uint64(1)] = []byte{1} },
+		"an unknown state":                func(m map[int]any) { first(m)[uint64(5)] = 9 },
+		"a state spelled out":             func(m map[int]any) { first(m)[uint64(5)] = 1 },
+		"missing with an amount":          func(m map[int]any) { first(m)[uint64(5)] = 5 },
+		"true without an amount":          func(m map[int]any) { delete(first(m), uint64(4)) },
+		"an unknown warning":              func(m map[int]any) { first(m)[uint64(8)] = 2 },
+		"an amount without its tag":       func(m map[int]any) { first(m)[uint64(4)] = []int{-1, 5} },
+		"a trailing zero":                 func(m map[int]any) { first(m)[uint64(4)] = cbor.Tag{Number: 4, Content: []int{-2, 50}} },
+		"a huge exponent":                 func(m map[int]any) { first(m)[uint64(4)] = cbor.Tag{Number: 4, Content: []int{1 << 30, 5}} },
+		"intervals of an energy":          func(m map[int]any) { first(m)[uint64(11)] = []byte{1} },
+	}
+	for name, change := range spoil {
+		m := good()
+		change(m)
+		_, err := wire.Decode(encode(m))
+		require.Error(t, err, name)
+	}
+
+	encoded := encode(good())
+	_, err = wire.Decode(append(encoded, 0))
+	require.Error(t, err, "bytes behind the payload")
+	_, err = wire.Decode(make([]byte, wire.MaxSize+1))
+	require.ErrorContains(t, err, "more than")
+	_, err = wire.Decode([]byte("\xbf\xff"))
+	require.Error(t, err, "indefinite length")
+	for i := range encoded {
+		_, err := wire.Decode(encoded[:i])
+		require.Error(t, err)
+	}
+}
+
+func first(m map[int]any) map[any]any { return m[10].([]any)[0].(map[any]any) }
+
+func TestEncodeRefusesWhatContradictsItself(t *testing.T) {
+	spoil := map[string]func(*form.Payload){
+		"no edition":                    func(p *form.Payload) { p.Edition = form.Edition{} },
+		"a profile of another day":      func(p *form.Payload) { p.Values[0].At++ },
+		"no row":                        func(p *form.Payload) { p.Row = 0 },
+		"no values":                     func(p *form.Payload) { p.Values = nil },
+		"superseding without revision":  func(p *form.Payload) { p.Supersedes = wire.ID(p) },
+		"no hexadecimal superseded id":  func(p *form.Payload) { p.Revision, p.Supersedes = 1, "x" },
+		"no state":                      func(p *form.Payload) { p.Values[0].Intervals[7].State = 0 },
+		"missing with an amount":        func(p *form.Payload) { p.Values[0].Intervals[7].State = form.Missing },
+		"true without an amount":        func(p *form.Payload) { p.Values[0].Intervals[7].Amount.Valid = false },
+		"an unknown warning":            func(p *form.Payload) { p.Values[0].Intervals[7].Warning = "?" },
+		"a negative interval":           func(p *form.Payload) { p.Values[0].Intervals[7].Amount = number(t, "-1") },
+		"no intervals":                  func(p *form.Payload) { p.Values[0].Intervals = nil },
+		"an interval beyond all meters": func(p *form.Payload) { p.Values[0].Intervals[7].Amount.Decimal = decimal.New(1, 400) },
+	}
+	for name, change := range spoil {
+		p := workingDay(t)
+		change(p)
+		_, err := wire.Encode(p)
+		require.Error(t, err, name)
+	}
+}
+
+func TestWhatIsEncodedComesBack(t *testing.T) {
+	reasons := []form.Reason{form.Communication, form.DeviceChange, form.Implausible}
+	rapid.Check(t, func(t *rapid.T) {
+		p := payload(t)
+		n := rapid.IntRange(1, 200).Draw(t, "intervals")
+		p.Period.To = p.Period.From + meter.Quarter(n)
+		v := form.Value{Code: obis.FedIn, Kind: form.LoadProfile, At: p.Period.From}
+		amount := rapid.Custom(func(t *rapid.T) decimal.NullDecimal {
+			return decimal.NewNullDecimal(decimal.New(rapid.Int64Range(0, 1<<40).Draw(t, "mantissa"), rapid.Int32Range(-9, 2).Draw(t, "exponent")))
+		})
+		for range n {
+			q := form.Quantity{State: form.State(rapid.IntRange(1, 5).Draw(t, "state"))}
+			if q.State != form.Missing {
+				q.Amount = amount.Draw(t, "amount")
+			}
+			if q.State != form.True {
+				q.Reason = rapid.SampledFrom(reasons).Draw(t, "reason")
+			}
+			v.Intervals = append(v.Intervals, q)
+		}
+		register := form.Value{Code: obis.FedIn, Kind: form.Register, At: p.Period.To, Quantity: form.Quantity{Amount: amount.Draw(t, "register"), State: form.True}}
+		p.Values = []form.Value{v, register}
+		encoded, err := wire.Encode(p)
+		require.NoError(t, err)
+		back, err := wire.Decode(encoded)
+		require.NoError(t, err)
+		requireSame(t, p, back)
+	})
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, build := range golden {
+		encoded, err := wire.Encode(build(f))
+		require.NoError(f, err)
+		f.Add(encoded)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := wire.Decode(b)
+		if err != nil {
+			return
+		}
+		again, err := wire.Encode(p)
+		require.NoError(t, err)
+		require.Equal(t, b, again)
+	})
+}
