@@ -1,0 +1,191 @@
+package meter
+
+import (
+	"github.com/shopspring/decimal"
+
+	"smgw/meter/obis"
+	"smgw/sml"
+)
+
+// Telegram is what a meter said in one SML file. Its values, and every slice in
+// them, are borrowed from the Decoder and the Reader until their next call.
+type Telegram struct {
+	Offset, End int64 // in the stream
+	Checksum    sml.Checksum
+	Device      DeviceID
+	SensorTime  sml.Time // when the meter measured, by its own clock; often absent
+	Values      []Value  // the registers of all its lists, in order
+
+	// OK is false where messages were refused and no list is left: then
+	// there is no telegram. One without lists and refusals is OK, and empty.
+	OK bool
+}
+
+// Value is one register as the meter sent it, with the quirks of the meter put
+// right in Exact.
+type Value struct {
+	Code   obis.Code // zero where Name has not six octets
+	Name   []byte    // the OBIS code as sent
+	Raw    sml.Value // what the meter sent; quirks never change it
+	Scaler sml.Int   // absent means 0
+	Unit   sml.Uint  // a Unit
+	Status StatusWord
+	Time   sml.Time
+	Quirk  string // the name of the quirk that was applied, or ""
+
+	exact Exact
+}
+
+// Exact gives the value, if it is a number.
+func (v *Value) Exact() (Exact, bool) { return v.exact, v.Raw.IsInteger() }
+
+// Decimal gives the value for arithmetic, if it is a number.
+func (v *Value) Decimal() (decimal.Decimal, bool) {
+	if !v.Raw.IsInteger() {
+		return decimal.Decimal{}, false
+	}
+	return v.exact.Decimal(), true
+}
+
+// Decoder makes telegrams of frames. It uses its memory again for each, and so
+// decodes without allocating. The zero Decoder is ready for use.
+type Decoder struct {
+	values  []Value
+	refused []*sml.RefusedError
+	device  DeviceID
+	open    sml.OpenResponse
+	list    sml.GetListResponse
+}
+
+// Decode decodes a frame. What is refused is refused message by message, with
+// offsets in the stream, and costs no other message.
+func (d *Decoder) Decode(f sml.Frame) (Telegram, []*sml.RefusedError) {
+	d.values, d.refused = d.values[:0], d.refused[:0]
+	t := Telegram{Offset: f.Offset, End: f.End, Checksum: f.Checksum}
+	lists := 0
+	for m, err := range f.Messages() {
+		switch {
+		case err != nil:
+		case m.Tag == sml.TagOpenResponse:
+			if err = m.Decode(&d.open); err == nil && lists == 0 {
+				t.Device = d.deviceOf(d.open.ServerID)
+			}
+		case m.Tag == sml.TagGetListResponse:
+			if err = d.addList(&m); err != nil {
+				break
+			}
+			if lists++; lists == 1 {
+				t.SensorTime = d.list.SensorTime
+				if d.list.ServerID != nil {
+					t.Device = d.deviceOf(d.list.ServerID)
+				}
+			}
+		}
+		if err != nil {
+			d.refused = append(d.refused, err.(*sml.RefusedError))
+		}
+	}
+	t.Values = d.values
+	t.OK = lists > 0 || len(d.refused) == 0
+	applyQuirks(&t)
+	return t, d.refused
+}
+
+// deviceOf makes a string only when the meter is another than last time.
+func (d *Decoder) deviceOf(id []byte) DeviceID {
+	if string(id) != string(d.device) {
+		d.device = DeviceID(id)
+	}
+	return d.device
+}
+
+// addList adds a list's values: all of them, or none when one is malformed.
+func (d *Decoder) addList(m *sml.Message) error {
+	if err := m.Decode(&d.list); err != nil {
+		return err
+	}
+	before := len(d.values)
+	for e, err := range d.list.Entries.All() {
+		if err != nil {
+			d.values = d.values[:before]
+			return m.Refuse(err.(*sml.RefusedError).Reason)
+		}
+		d.values = append(d.values, Value{
+			Name: e.Name, Raw: e.Value, Scaler: e.Scaler, Unit: e.Unit, Time: e.Time,
+			Status: StatusWord{Bits: e.Status.Value, Valid: e.Status.Valid()},
+		})
+		v := &d.values[len(d.values)-1]
+		if len(e.Name) == len(v.Code) {
+			v.Code = obis.Code(e.Name)
+		}
+		v.exact = exactOf(e.Value, int8(e.Scaler.Value))
+	}
+	return nil
+}
+
+func exactOf(v sml.Value, scaler int8) Exact {
+	if v.Kind == sml.Signed && int64(v.Bits) < 0 {
+		return Exact{Negative: true, Magnitude: -v.Bits, Scaler: scaler}
+	}
+	return Exact{Magnitude: v.Bits, Scaler: scaler}
+}
+
+// Value finds a register.
+func (t *Telegram) Value(c obis.Code) (*Value, bool) {
+	for i := range t.Values {
+		if t.Values[i].Code == c {
+			return &t.Values[i], true
+		}
+	}
+	return nil, false
+}
+
+// SecIndex gives the meter's count of seconds since its installation: its
+// sensor time, or the time of its values where only they have one.
+func (t *Telegram) SecIndex() SecIndex {
+	if t.SensorTime.Choice == sml.SecIndex {
+		return SecIndex{t.SensorTime.Value, true}
+	}
+	for i := range t.Values {
+		// DZG sends values with secIndex 0 where it means none.
+		if v := &t.Values[i]; v.Code.IsEnergy() && v.Time.Choice == sml.SecIndex && v.Time.Value != 0 {
+			return SecIndex{v.Time.Value, true}
+		}
+	}
+	return SecIndex{}
+}
+
+// Reading gives the telegram's registers of active energy and its power, as
+// the reading of a meter at an instant. It is not ok without any register.
+func (t *Telegram) Reading(meterName string, at Stamp) (r Reading, ok bool) {
+	r = Reading{Meter: meterName, Device: t.Device, At: at, SecIndex: t.SecIndex(), Coarse: t.Coarse()}
+	for i := range t.Values {
+		v := &t.Values[i]
+		if !v.isEnergy() {
+			continue
+		}
+		r.Registers = append(r.Registers, RegisterValue{v.Code, v.exact.Decimal()})
+		if !r.Status.Valid || v.Code == obis.Drawn {
+			r.Status = v.Status
+		}
+	}
+	if power, ok := t.Power(); ok {
+		r.Power = decimal.NewNullDecimal(power.Decimal())
+	}
+	return r, len(r.Registers) > 0
+}
+
+// Power gives the momentary active power in W, negative when feeding in.
+func (t *Telegram) Power() (Exact, bool) {
+	for _, c := range [...]obis.Code{obis.Power, obis.PowerAbs} {
+		if v, ok := t.Value(c); ok && v.Raw.IsInteger() && Unit(v.Unit.Value) == Watt {
+			return v.exact, true
+		}
+	}
+	return Exact{}, false
+}
+
+// isEnergy reports whether the value is a register of active energy in Wh.
+func (v *Value) isEnergy() bool {
+	return v.Code.IsEnergy() && Unit(v.Unit.Value) == WattHour && v.Raw.IsInteger()
+}
