@@ -126,12 +126,19 @@ func verifyJournal(tx *bolt.Tx) error {
 	if err != nil {
 		return err
 	}
+	gaps, err := readGaps(tx)
+	if err != nil {
+		return err
+	}
 	c := tx.Bucket(bucketJournal).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		e, event, err := openEntry(k, v)
+		at = gaps.cross(at, e.Seq)
 		switch {
 		case err != nil:
 			return &JournalError{at.seq + 1, "changed: " + err.Error()}
+		case gaps.resume(at, link{e.Seq, e.Hash}):
+			// lost in a damaged store and reported then
 		case e.Seq != at.seq+1:
 			return &JournalError{at.seq + 1, fmt.Sprintf("missing: the next one is %d", e.Seq)}
 		case e.Hash != chain(at, event):
@@ -139,7 +146,7 @@ func verifyJournal(tx *bolt.Tx) error {
 		}
 		at = link{e.Seq, e.Hash}
 	}
-	if at != head {
+	if at != head && !gaps.resume(at, head) {
 		return &JournalError{at.seq + 1, fmt.Sprintf("missing: the journal's head is %d", head.seq)}
 	}
 	return nil

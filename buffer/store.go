@@ -155,12 +155,12 @@ func begin(path string) error {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return replaceFile(path, func(*bolt.DB) error { return nil })
+	return replaceFile(path, func(*bolt.DB) error { return nil }, func() error { return nil })
 }
 
-// replaceFile makes a store beside path, lets fill write to it, and gives it
-// the name path.
-func replaceFile(path string, fill func(*bolt.DB) error) error {
+// replaceFile makes a store beside path, lets fill write to it, and when it is
+// on flash calls ready and gives it the name path.
+func replaceFile(path string, fill func(*bolt.DB) error, ready func() error) error {
 	part := path + ".new"
 	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -179,6 +179,9 @@ func replaceFile(path string, fill func(*bolt.DB) error) error {
 	}
 	if cerr := db.Close(); err == nil {
 		err = cerr
+	}
+	if err == nil {
+		err = ready()
 	}
 	if err == nil {
 		err = os.Rename(part, path)
