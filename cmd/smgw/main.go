@@ -33,7 +33,8 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-	// one line for each verb, in the order a newcomer meets them
+		// one line for each verb, in the order a newcomer meets them
+		newCheckCommand(),
 	)
 	return root
 }

@@ -62,6 +62,17 @@ func TestExampleIsRightWithEverythingSwitchedOn(t *testing.T) {
 	require.Equal(t, "43", c.Contract.MaxPowerKW.Decimal.String())
 }
 
+func TestEveryKeyIsDocumentedAndInTheExample(t *testing.T) {
+	doc, err := os.ReadFile("../../../docs/configuration.md")
+	require.NoError(t, err)
+	toml, err := os.ReadFile(example)
+	require.NoError(t, err)
+	for _, key := range config.Keys() {
+		require.Regexp(t, "\\n\\| `([a-z]+\\.)?"+key+"` \\|", string(doc))
+		require.Regexp(t, "\\n(# )?"+key+" = ", string(toml))
+	}
+}
+
 const contract = `[contract]
 edition = "BK6-18-032"
 melo = "DE00056266802AO6G56M11SN51G21M24S"
@@ -109,7 +120,7 @@ func TestContractAloneIsEnoughForPlan(t *testing.T) {
 func TestContractIsStrictAboutTheOtherTables(t *testing.T) {
 	path := write(t, strings.Replace(whole, "127.0.0.1:2000", "127.0.0.1", 1))
 	_, err := config.LoadContract(path)
-	require.Equal(t, []string{`:5:8: port "tcp://127.0.0.1"; want host and port, such as "tcp://192.168.1.20:2000"`}, problems(t, path, err))
+	require.Equal(t, []string{`:5:8: port: source "tcp://127.0.0.1"; want tcp://host:port, as in tcp://192.168.1.20:7000`}, problems(t, path, err))
 }
 
 func TestSameMeaningInOtherToml(t *testing.T) {
@@ -220,6 +231,10 @@ func TestProblems(t *testing.T) {
 			`:19:9: meter "roof" is not in the file; want "main"`}},
 		"which of two meters": {`[[meter]]`, "[[meter]]\nname = \"a\"\nport = \"/dev/ttyUSB0\"\n[[meter]]\nname = \"b\"", []string{
 			`:19:3: meter is missing in [[market_location]]; there are several meters: want "a" or "b"`}},
+		"port that is a bare name": {`tcp://127.0.0.1:2000`, `ttyUSB0`, []string{
+			`:5:8: port: source "ttyUSB0": there is no such file; for a serial port that appears there later write serial:ttyUSB0`}},
+		"port of an unknown kind": {`tcp://127.0.0.1:2000`, `udp://127.0.0.1:2000`, []string{
+			`:5:8: port: source "udp://127.0.0.1:2000"; want a serial port such as /dev/ttyUSB0 or serial:/path, tcp://host:port, a file, or - for standard input`}},
 		"meters of the same name and port": {`[[meter]]`, "[[meter]]\nname = \"main\"\nport = \"tcp://127.0.0.1:2000\"\n[[meter]]\nname = \"main\"", []string{
 			`:8:8: two meters are named "main"; give each a name of its own`,
 			`:9:8: port "tcp://127.0.0.1:2000" is that of meter "main" already; each meter has a port of its own`}},

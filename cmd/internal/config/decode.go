@@ -3,12 +3,14 @@ package config
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"smgw/meter"
 )
 
 // decoder reads a document that has the schema's shape, and collects problems.
@@ -192,18 +194,14 @@ func parseEndpoint(s string) (string, error) {
 	return strings.TrimRight(s, "/"), nil
 }
 
-// parsePort reads where a meter is listened to; whether it is there now does
-// not matter here.
+// parsePort reads where a meter is listened to. What is at a path now does not
+// matter here: a file is right or wrong wherever it is read.
 func parsePort(s string) (string, error) {
-	if s == "" {
-		return "", fmt.Errorf(`port "": want "/dev/ttyUSB0", "tcp://host:port" or the path of a recording`)
+	if filepath.IsAbs(s) {
+		return s, nil
 	}
-	if address, ok := strings.CutPrefix(s, "tcp://"); ok {
-		if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
-			return "", fmt.Errorf(`port %q: want host and port, such as "tcp://192.168.1.20:2000"`, s)
-		}
-	}
-	return s, nil
+	_, err := meter.ParseSource(s)
+	return s, err
 }
 
 // parseName reads a name that stands in files, logs and addresses.

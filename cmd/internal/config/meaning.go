@@ -1,0 +1,123 @@
+package config
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"smgw/meter/form"
+	"smgw/meter/obis"
+)
+
+// Entitlement is one row of the form that a market location's contract
+// entitles to: who gets what, how often and for what purpose.
+type Entitlement struct {
+	MaLo     form.MarketLocationID `json:"malo"`
+	Row      form.RowNumber        `json:"row"`
+	To       []Recipient           `json:"to"`
+	Rhythm   form.Rhythm           `json:"-"`
+	HowOften string                `json:"how_often"` // the rhythm InWords
+	Purpose  string                `json:"purpose"`   // as the form says it, in German
+	Values   []Content             `json:"values"`
+	NextDue  *time.Time            `json:"next_due"` // by when it must have arrived; null for what no calendar makes due
+}
+
+// Recipient is a receiver with the endpoint that its payloads go to.
+type Recipient struct {
+	Role      form.Role      `json:"role"`
+	PartnerID form.PartnerID `json:"partner_id"`
+	Endpoint  string         `json:"endpoint"`
+}
+
+// Content is one kind of value in a payload, and the register it is made from.
+type Content struct {
+	Kind form.Kind `json:"kind"`
+	OBIS obis.Code `json:"obis"`
+}
+
+// horizon is how far ahead the next due date is looked for: every row that a
+// calendar makes due is due within a month.
+const horizon = 32
+
+// Entitlements lists what the contract entitles to, market location by market
+// location in the order of the file, row by row; next due after now. What is
+// not in the list does not leave the gateway.
+func (c *Config) Entitlements(now time.Time) []Entitlement {
+	today := form.DateOf(now)
+	plan := form.Plan(&c.Contract, today, today.AddDays(horizon))
+	var all []Entitlement
+	for i := range c.Contract.MarketLocations {
+		m := &c.Contract.MarketLocations[i]
+		for _, row := range form.Rows {
+			if !row.For(m.Class) {
+				continue
+			}
+			e := Entitlement{MaLo: m.MaLo, Row: row.Number, Rhythm: row.Rhythm, Purpose: row.Purpose}
+			e.HowOften, _ = InWords(row.Rhythm)
+			for _, role := range row.To {
+				if r, ok := m.Receiver(role); ok {
+					e.To = append(e.To, Recipient{r.Role, r.PartnerID, c.EndpointOf(r)})
+				}
+			}
+			for _, item := range row.Of(m) {
+				e.Values = append(e.Values, Content{item.Kind, item.Of.Code(m.Direction)})
+			}
+			for _, d := range plan {
+				if d.Row == row.Number && d.MaLo == m.MaLo && d.At.After(now) {
+					e.NextDue = &d.At
+					break
+				}
+			}
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// InWords names how often a row is sent, and says what that means.
+func InWords(r form.Rhythm) (name, meaning string) {
+	switch r {
+	case form.EachMonth:
+		return "monthly", "by 12:00 on the 1st, about the month before"
+	case form.EachWorkingDay:
+		return "every working day", "by 11:00, about all days since the last working day"
+	case form.OnEvent:
+		return "on events", "once after supply starts or ends, or a device or a parameter changes; this version does not send it yet"
+	}
+	return "on demand", "when the network operator orders it; this version does not send it yet"
+}
+
+// NotSent lists the rows of the form that apply to none of the contract's
+// market locations.
+func (c *Config) NotSent() []form.Row {
+	return slices.DeleteFunc(slices.Clone(form.Rows), func(r form.Row) bool {
+		return slices.ContainsFunc(c.Contract.MarketLocations, func(m form.MarketLocation) bool { return r.For(m.Class) })
+	})
+}
+
+// Idle lists the meters that no market location is measured by.
+func (c *Config) Idle() []Meter {
+	return slices.DeleteFunc(slices.Clone(c.Meters), func(meter Meter) bool {
+		return slices.ContainsFunc(c.Contract.MarketLocations, func(m form.MarketLocation) bool { return m.Meter == meter.Name })
+	})
+}
+
+// Endpoints lists every address that payloads are delivered to, the head-end first.
+func (c *Config) Endpoints() []string {
+	var all []string
+	for _, m := range c.Contract.MarketLocations {
+		for _, r := range m.Receivers {
+			all = append(all, c.EndpointOf(r))
+		}
+	}
+	slices.SortFunc(all, func(a, b string) int {
+		if (a == c.HeadEnd.Endpoint) != (b == c.HeadEnd.Endpoint) {
+			if a == c.HeadEnd.Endpoint {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a, b)
+	})
+	return slices.Compact(all)
+}

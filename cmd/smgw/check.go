@@ -1,0 +1,255 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"smgw/cmd/internal/config"
+	"smgw/meter/form"
+)
+
+// checked is what smgw check --json prints.
+type checked struct {
+	OK       bool          `json:"ok"`
+	File     string        `json:"file"`
+	Errors   config.Errors `json:"errors"`
+	*meaning               // null fields are left out when the file is wrong
+}
+
+// meaning is a file in plain words.
+type meaning struct {
+	Gateway     string               `json:"gateway"`
+	StateDir    string               `json:"state_dir"`
+	Meters      []checkedMeter       `json:"meters"`
+	OffsetLimit string               `json:"offset_limit"`
+	Endpoints   []string             `json:"endpoints"`
+	Edition     form.Edition         `json:"edition"`
+	MeLo        string               `json:"melo"`
+	Factor      int64                `json:"transformer_factor"`
+	Sent        []config.Entitlement `json:"sent"`
+	NotSent     []form.RowNumber     `json:"not_sent"`
+	Warnings    []string             `json:"warnings"`
+}
+
+type checkedMeter struct {
+	Name string `json:"name"`
+	Port string `json:"port"`
+}
+
+func newCheckCommand() *cobra.Command {
+	var (
+		path   string
+		asJSON bool
+	)
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Say in plain words what a configuration means, or what is wrong with it",
+		Long: `Reads a configuration and says in plain words what it means: which meters are
+read, which rows of the form follow, who gets what from whom and how often, when
+it is next due, and what is not sent.
+
+A file that is wrong is refused with every problem on a line of its own, as
+file:line:column: what is wrong; what would be right. The exit status is then 1.
+Warnings are about this computer (no such port, no certificates yet) and leave
+the exit status at 0.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := config.Load(path)
+			if err != nil {
+				return refused(cmd, path, err, asJSON)
+			}
+			now := time.Now()
+			m := meaningOf(c, now, warnings(c, now))
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(checked{OK: true, File: path, Errors: config.Errors{}, meaning: m})
+			}
+			return m.print(cmd.OutOrStdout(), c)
+		},
+	}
+	cmd.Flags().StringVar(&path, "config", config.DefaultPath, "the configuration to read")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+// refused prints the problems of a file: for people one a line on standard error.
+func refused(cmd *cobra.Command, path string, err error, asJSON bool) error {
+	problems, ok := errors.AsType[config.Errors](err)
+	if !ok {
+		return err
+	}
+	if asJSON {
+		if err := json.NewEncoder(cmd.OutOrStdout()).Encode(checked{File: path, Errors: problems}); err != nil {
+			return err
+		}
+	} else {
+		for _, p := range problems {
+			fmt.Fprintln(cmd.ErrOrStderr(), p)
+		}
+	}
+	if len(problems) == 1 {
+		return fmt.Errorf("%s is refused: 1 problem", path)
+	}
+	return fmt.Errorf("%s is refused: %d problems", path, len(problems))
+}
+
+func meaningOf(c *config.Config, now time.Time, warnings []string) *meaning {
+	m := &meaning{
+		Gateway:     c.Gateway.ID,
+		StateDir:    c.Gateway.StateDir,
+		OffsetLimit: c.Readings.OffsetLimit.String(),
+		Endpoints:   c.Endpoints(),
+		Edition:     c.Contract.Edition,
+		MeLo:        c.Contract.MeLo.String(),
+		Factor:      c.Contract.TransformerFactor,
+		Sent:        c.Entitlements(now),
+		NotSent:     []form.RowNumber{},
+		Warnings:    append([]string{}, warnings...),
+	}
+	for _, x := range c.Meters {
+		m.Meters = append(m.Meters, checkedMeter(x))
+	}
+	for _, row := range c.NotSent() {
+		m.NotSent = append(m.NotSent, row.Number)
+	}
+	return m
+}
+
+// print writes the meaning for people.
+func (m *meaning) print(to io.Writer, c *config.Config) error {
+	w := &strings.Builder{}
+	fmt.Fprintf(w, "%s is right. It means:\n\n", c.File)
+	fmt.Fprintf(w, "Gateway %s keeps its readings, keys and certificates in %s.\n", m.Gateway, m.StateDir)
+	for _, x := range c.Meters {
+		fmt.Fprintf(w, "Meter %q is read at %s.\n", x.Name, x.Port)
+	}
+	fmt.Fprintf(w, "A reading counts for a quarter hour when it is at most %s off it.\n", m.OffsetLimit)
+	fmt.Fprintf(w, "Payloads go to %s.\n", strings.Join(m.Endpoints, " and "))
+	fmt.Fprintf(w, "Lamps: %s.\n", lamps(c))
+
+	fmt.Fprintf(w, "\nContract: form of edition %s, metering location %s,\n", m.Edition, m.MeLo)
+	if m.Factor == 1 {
+		fmt.Fprint(w, "no transformers before the meter (factor 1)")
+	} else {
+		fmt.Fprintf(w, "every reading and interval is multiplied by the transformer factor %d", m.Factor)
+	}
+	if p := c.Contract.MaxPowerKW; p.Valid {
+		fmt.Fprintf(w, ", more than %s kW is implausible", p.Decimal)
+	}
+	fmt.Fprint(w, ".\n")
+	if days := c.Contract.ExtraHolidays; len(days) > 0 {
+		fmt.Fprintf(w, "Besides the public holidays no working days: %s.\n", joined(days))
+	}
+
+	for i := range c.Contract.MarketLocations {
+		location := &c.Contract.MarketLocations[i]
+		fmt.Fprintf(w, "\nMarket location %s: %s\n", location.MaLo, describe(location))
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "  row\tgoes to\thow often\tnext due\twhat")
+		for _, e := range m.Sent {
+			if e.MaLo == location.MaLo {
+				fmt.Fprintf(t, "  %d\t%s\t%s\t%s\t%s\n", e.Row, roles(e.To), e.HowOften, nextDue(e.NextDue), contents(e.Values))
+			}
+		}
+		t.Flush()
+		for _, r := range location.Receivers {
+			fmt.Fprintf(w, "  %s is market partner %s, at %s\n", r.Role, r.PartnerID, c.EndpointOf(r))
+		}
+	}
+
+	fmt.Fprintln(w)
+	for _, rhythm := range []form.Rhythm{form.EachWorkingDay, form.EachMonth, form.OnEvent, form.OnDemand} {
+		if slices.ContainsFunc(m.Sent, func(e config.Entitlement) bool { return e.Rhythm == rhythm }) {
+			name, meaning := config.InWords(rhythm)
+			fmt.Fprintf(w, "%s: %s.\n", strings.ToUpper(name[:1])+name[1:], meaning)
+		}
+	}
+	fmt.Fprint(w, "Nothing else leaves the gateway: no reading between the quarter hours, no momentary power, no name or address")
+	if len(m.NotSent) > 0 {
+		fmt.Fprintf(w, ",\nand none of the form's rows %s, which are for other classes", joined(m.NotSent))
+	}
+	fmt.Fprint(w, ".\n")
+	for _, warning := range m.Warnings {
+		fmt.Fprintf(w, "\nWarning: %s", warning)
+	}
+	if len(m.Warnings) > 0 {
+		fmt.Fprintln(w)
+	}
+	_, err := io.WriteString(to, w.String())
+	return err
+}
+
+func describe(m *form.MarketLocation) string {
+	what := "what is drawn"
+	if m.Direction == form.FeedIn {
+		what = "what is fed in"
+	}
+	tariffs := ""
+	if m.TwoTariffs {
+		tariffs = ", high and low tariff"
+	}
+	return fmt.Sprintf("%s, class %s%s, measured by meter %q", what, m.Class, tariffs, m.Meter)
+}
+
+func lamps(c *config.Config) string {
+	if len(c.Board.Lamps) == 0 {
+		return "none"
+	}
+	var all []string
+	for _, l := range c.Board.Lamps {
+		shows := "what is most urgent"
+		if len(l.Causes) > 0 {
+			shows = joined(l.Causes)
+		}
+		all = append(all, fmt.Sprintf("line %v of %s shows %s", l.Line, c.Board.Chip, shows))
+	}
+	return strings.Join(all, "; ")
+}
+
+func roles(to []config.Recipient) string {
+	var all []form.Role
+	for _, r := range to {
+		all = append(all, r.Role)
+	}
+	return joined(all)
+}
+
+// contents names the values of a row; registers, of which there may be
+// several, with their codes.
+func contents(values []config.Content) string {
+	names := map[form.Kind]string{form.Energy: "energy", form.MaxPower: "maximum power", form.LoadProfile: "quarter-hour load profile"}
+	var all []string
+	for _, v := range values {
+		name, ok := names[v.Kind]
+		if !ok {
+			name = "register " + v.OBIS.Short()
+		}
+		all = append(all, name)
+	}
+	if len(all) == 0 {
+		return "momentary feed-in power"
+	}
+	return strings.Join(all, ", ")
+}
+
+func nextDue(at *time.Time) string {
+	if at == nil {
+		return "–"
+	}
+	return at.In(form.Berlin).Format("Mon 2006-01-02 15:04")
+}
+
+func joined[T any](list []T) string {
+	all := make([]string, len(list))
+	for i, v := range list {
+		all[i] = fmt.Sprint(v)
+	}
+	return strings.Join(all, ", ")
+}
