@@ -140,10 +140,10 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 func Load(dir string) (*Identity, error) {
 	id := &Identity{Roots: x509.NewCertPool()}
 	var err error
-	if id.TLS, err = loadPair(dir, TLS); err != nil {
+	if id.TLS, err = LoadPair(dir, TLS); err != nil {
 		return nil, err
 	}
-	if id.Signature, err = loadPair(dir, Signature); err != nil {
+	if id.Signature, err = LoadPair(dir, Signature); err != nil {
 		return nil, err
 	}
 	id.GatewayID = id.TLS.Certificate().Subject.CommonName
@@ -164,7 +164,8 @@ func Load(dir string) (*Identity, error) {
 	return id, nil
 }
 
-func loadPair(dir string, use Use) (Pair, error) {
+// LoadPair reads one pair. Errors are as in Load.
+func LoadPair(dir string, use Use) (Pair, error) {
 	key, err := loadKey(dir, use)
 	if err != nil {
 		return Pair{}, err
