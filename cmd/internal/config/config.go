@@ -24,6 +24,7 @@ import (
 
 	"smgw/board"
 	"smgw/meter/form"
+	"smgw/tls/identity"
 )
 
 const (
@@ -96,9 +97,10 @@ func load(path string, whole bool) (*Config, error) {
 	if err != nil {
 		return nil, Errors{fileError(path, err)}
 	}
-	root, at, err := parse(data)
-	if err != nil {
-		return nil, Errors{{File: path, Line: at.line, Column: at.column, What: "not valid TOML: " + err.Error()}}
+	root, err := parse(data)
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.File = path
+		return nil, Errors{e}
 	}
 	d := &decoder{file: path, spoiled: map[*node][]string{}}
 	if len(root.keys) == 0 {
@@ -169,10 +171,12 @@ func (d *decoder) gateway(root *node, c *Config, need bool) {
 	if !ok {
 		return
 	}
-	read(s, "id", `"ESMG0000000001", the id in the gateway's certificates`, parseName, &c.Gateway.ID)
+	read(s, "id", `"ESMG0000000001", the id in the gateway's certificates`, parseGatewayID, &c.Gateway.ID)
 	c.Gateway.StateDir = DefaultStateDir
 	read(s, "state_dir", "", parseAbsolute, &c.Gateway.StateDir)
 }
+
+func parseGatewayID(s string) (string, error) { return s, identity.ValidGatewayID(s) }
 
 func parseAbsolute(s string) (string, error) {
 	if !filepath.IsAbs(s) {

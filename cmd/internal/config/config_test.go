@@ -249,7 +249,9 @@ func TestProblems(t *testing.T) {
 		"endpoint of a receiver": {`role = "LF"`, "role = \"LF\"\nendpoint = \"ftp://x\"", []string{
 			`:22:12: endpoint "ftp://x" is not an https address; want an address such as "https://headend.example:8443"`}},
 		"gateway id": {`"G1"`, `"Gärtner 1"`, []string{
-			`:2:6: id: name "Gärtner 1"; want 1 to 64 letters A to Z, a to z, digits, and "-", "_" or "." after the first`}},
+			`:2:6: id: gateway id "Gärtner 1"; want 1 to 64 letters, digits, dots, hyphens or underscores, the first a letter or digit`}},
+		"meter's name": {`[[meter]]`, "[[meter]]\nname = \"-x\"", []string{
+			`:5:8: name "-x"; want 1 to 64 letters A to Z, a to z, digits, and "-", "_" or "." after the first`}},
 		"state folder": {`id = "G1"`, `id = "G1"` + "\nstate_dir = \"state\"", []string{
 			`:3:13: state_dir: path "state"; want an absolute one, such as "/var/lib/smgw"`}},
 		"board": {`[headend]`, "[board]\nchip = \"a/b\"\n[[board.lamp]]\nline = -1\ncauses = []\n[[board.lamp]]\nactive_low = 1\ncauses = [\"all_wel\", 3]\n[headend]", []string{
@@ -311,9 +313,18 @@ func TestFilesThatAreNone(t *testing.T) {
 		require.EqualError(t, err, path+":1:1: the file says nothing; docs/smgw.example.toml is one to begin with")
 	}
 
-	path := write(t, "id = \"\xff\"")
-	_, err = config.Load(path)
-	require.Len(t, problems(t, path, err), 1)
+	latin1 := write(t, "# ü\n# ü \xdcNB\n")
+	_, err = config.Load(latin1)
+	require.EqualError(t, err, latin1+":2:5: not UTF-8; save the file as UTF-8, not as Latin-1 or Windows-1252; ÜNB may be written UENB")
+}
+
+func TestFilesOfOtherEditors(t *testing.T) {
+	want, err := config.Load(write(t, whole))
+	require.NoError(t, err)
+	got, err := config.Load(write(t, "\ufeff"+strings.ReplaceAll(whole, "\n", "\r\n")))
+	require.NoError(t, err)
+	got.File = want.File
+	require.Equal(t, want, got)
 }
 
 func TestErrorsCarryTheirParts(t *testing.T) {

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -60,19 +61,28 @@ func (n *node) get(name string) *node {
 	return nil
 }
 
-// parse checks that data is TOML 1.0 and builds the document. On a syntax
-// error or a doubled key the place is that of the error.
-func parse(data []byte) (*node, place, error) {
+// parse checks that data is TOML 1.0 and builds the document. The error is an
+// *Error without a file's name.
+func parse(data []byte) (*node, error) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // some editors begin every file with a byte order mark
+	if p, ok := notUTF8(data); ok {
+		return nil, &Error{Line: p.line, Column: p.column, What: "not UTF-8", Want: "save the file as UTF-8, not as Latin-1 or Windows-1252; ÜNB may be written UENB"}
+	}
 	var ignored map[string]any // Unmarshal finds what the parser alone does not: doubled keys, impossible dates
 	if err := toml.Unmarshal(data, &ignored); err != nil {
-		p := place{1, 1}
+		e := &Error{Line: 1, Column: 1, What: "not valid TOML: " + strings.TrimPrefix(err.Error(), "toml: "), Err: err}
 		if de, ok := errors.AsType[*toml.DecodeError](err); ok {
 			line, column := de.Position()
-			p = place{line, characters(data, line, column)}
+			e.Line, e.Column = line, characters(data, line, column)
 		}
-		return nil, p, errors.New(strings.TrimPrefix(err.Error(), "toml: "))
+		return nil, e
 	}
-	b := builder{data: data}
+	b := builder{data: data, lines: []int{0}}
+	for i, c := range data {
+		if c == '\n' {
+			b.lines = append(b.lines, i+1)
+		}
+	}
 	b.parser.Reset(data)
 	root := &node{kind: table, at: place{1, 1}}
 	current := root
@@ -87,13 +97,33 @@ func parse(data []byte) (*node, place, error) {
 			b.keyValue(current, expr)
 		}
 	}
-	return root, place{}, b.parser.Error()
+	if err := b.parser.Error(); err != nil {
+		return nil, &Error{Line: 1, Column: 1, What: "not valid TOML: " + err.Error(), Err: err}
+	}
+	return root, nil
+}
+
+// notUTF8 finds the first byte that is not UTF-8.
+func notUTF8(data []byte) (place, bool) {
+	line := 1
+	for text := range bytes.Lines(data) {
+		for i := 0; i < len(text); {
+			r, size := utf8.DecodeRune(text[i:])
+			if r == utf8.RuneError && size == 1 {
+				return place{line, utf8.RuneCount(text[:i]) + 1}, true
+			}
+			i += size
+		}
+		line++
+	}
+	return place{}, false
 }
 
 // builder makes nodes of the parser's expressions. The document is known to be
 // valid: no name has two meanings.
 type builder struct {
 	data   []byte
+	lines  []int // where each line begins
 	parser unstable.Parser
 }
 
@@ -184,9 +214,11 @@ func (b *builder) value(v *unstable.Node, at place) *node {
 }
 
 func (b *builder) place(offset uint32) place {
-	before := b.data[:offset]
-	line := 1 + bytes.Count(before, []byte("\n"))
-	return place{line, characters(b.data, line, len(before)-(bytes.LastIndexByte(before, '\n')+1)+1)}
+	line, begins := slices.BinarySearch(b.lines, int(offset))
+	if !begins {
+		line-- // the line that begins before it
+	}
+	return place{line + 1, utf8.RuneCount(b.data[b.lines[line]:offset]) + 1}
 }
 
 // characters turns a column counted in bytes into one counted in characters,
