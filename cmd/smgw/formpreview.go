@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -93,7 +94,7 @@ func readTable(path string) ([]meter.BoundaryReading, error) {
 // writePreview writes a preview for people.
 func writePreview(w io.Writer, p preview) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "row %d of market location %s, %s, to %v\n\n", p.Row, p.MaLo, days(p.Period), p.To)
+	fmt.Fprintf(t, "row %d of market location %s, %s, to %s\n\n", p.Row, p.MaLo, days(p.Period), strings.Trim(fmt.Sprint(p.To), "[]"))
 	fmt.Fprintln(t, "OBIS\tKIND\tTIME\tVALUE\tSTATE")
 	for _, v := range p.Values {
 		switch at := v.At; v.Kind {
