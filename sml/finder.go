@@ -282,7 +282,7 @@ func (f *finder) finish() bool {
 // room gives space for at least n more bytes behind the window's.
 func (f *finder) room(n int) []byte {
 	if cap(f.window)-len(f.window) < n {
-		keep := f.at
+		keep := f.at - int(f.match) // a start may have begun
 		if f.inside() {
 			keep = int(f.starts[f.first] - f.base)
 		}
