@@ -1,0 +1,63 @@
+package buffer
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Compact writes the store anew without its free pages. The new file is whole
+// and on flash before it takes the old one's name, so a cut leaves the one or
+// the other; nobody else can open the store in between. It needs room on the
+// disk for both.
+func (s *Store) Compact() error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	if s.db == nil {
+		return ErrClosed
+	}
+	if err := s.compact(); err != nil {
+		return fmt.Errorf("compact store %s: %w", s.path, describe(err))
+	}
+	return nil
+}
+
+func (s *Store) compact() error {
+	part := s.path + ".new"
+	if err := os.Remove(part); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	f, err := os.OpenFile(part, os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	f.Close()
+	db, err := openFile(part, s.options.Limit)
+	if err == nil {
+		err = bolt.Compact(db, s.db, 1<<20)
+	}
+	if err == nil {
+		err = db.Sync()
+	}
+	if err == nil {
+		err = os.Rename(part, s.path)
+	}
+	if err != nil {
+		if db != nil {
+			db.Close()
+		}
+		os.Remove(part)
+		return err
+	}
+	// From here on the new file is the store, and its lock is ours already.
+	old := s.db
+	s.db = db
+	if err := old.Close(); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(s.path))
+}

@@ -1,0 +1,57 @@
+package buffer
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"smgw/meter"
+)
+
+// FuzzRecords: no bytes, even with a good checksum, crash a decoder, and what
+// decodes can be encoded and decoded to the same again.
+func FuzzRecords(f *testing.F) {
+	now := time.UnixMilli(1_795_000_000_000).UTC()
+	b := meter.BoundaryReading{Offset: time.Second, SecIndex: meter.SecIndex{Seconds: 1, Valid: true}}
+	f.Add(encodeBoundary(&b))
+	f.Add(encodeItem(&Item{Endpoint: "e", Due: now, Label: map[string]string{"a": "b"}}))
+	f.Add(encodeEvent(&Event{At: now, Kind: "k", Detail: map[string]string{"a": "b"}}))
+	f.Add(encodeLoss(&Loss{At: now, Kind: "k", Count: 3}))
+	f.Add([]byte{0x02, 0x01, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
+	f.Fuzz(func(t *testing.T, p []byte) {
+		if b, err := decodeBoundary(p); err == nil {
+			again, err := decodeBoundary(encodeBoundary(&b))
+			require.NoError(t, err)
+			require.Equal(t, len(b.Registers), len(again.Registers))
+			for i, r := range b.Registers {
+				require.True(t, r.Value.Equal(again.Registers[i].Value))
+			}
+		}
+		if it, err := decodeItem(p); err == nil && len(it.LastError) <= maxErrorText {
+			again, err := decodeItem(encodeItem(&it))
+			require.NoError(t, err)
+			require.Equal(t, it, again)
+		}
+		for _, k := range []kind{kindMeta, kindBoundary, kindItem, kindBody, kindMark, kindContract, kindJournal, kindLoss} {
+			key := []byte("01234567")
+			_ = checkRecord(k, key, seal(k, key, p))
+			_ = checkRecord(k, p, p)
+		}
+	})
+}
+
+// FuzzPages: no page crashes the reader of pages.
+func FuzzPages(f *testing.F) {
+	f.Add(make([]byte, pageSize))
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		if len(b) < headerSize {
+			return
+		}
+		pg := parsePage(b)
+		for i := range pg.count {
+			pg.branch(i)
+		}
+		strayIn(pg, 0, func(key, value []byte) {})
+	})
+}
