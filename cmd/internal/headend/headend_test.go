@@ -3,8 +3,10 @@ package headend_test
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"testing"
 	"time"
@@ -431,4 +433,24 @@ func must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
+}
+
+func TestTheContractIsWrittenDown(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/headend.md")
+	require.NoError(t, err)
+	source, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	kinds := map[string]bool{}
+	for _, file := range source {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile(`http\.Status\w+, "([a-z-]+)"`).FindAllSubmatch(text, -1) {
+			kinds[string(m[1])] = true
+		}
+	}
+	require.Len(t, kinds, 10)
+	for kind := range kinds {
+		require.Contains(t, string(page), "`"+deliver.ProblemPrefix+kind+"`")
+	}
+	require.Contains(t, string(page), fmt.Sprintf("(%d,%03d bytes)", headend.MaxBody/1000, headend.MaxBody%1000))
 }
