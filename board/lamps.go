@@ -91,7 +91,7 @@ type panel struct {
 
 type player struct {
 	Lamp
-	line line
+	out  line
 	show chan Cause // holds the newest cause that is not yet taken up
 }
 
@@ -99,9 +99,9 @@ type player struct {
 func newPanel(lamps []Lamp, lines []line) *panel {
 	p := &panel{done: make(chan struct{})}
 	for i, l := range lamps {
-		pl := &player{Lamp: l, line: lines[i], show: make(chan Cause, 1)}
-		p.lamps = append(p.lamps, pl)
-		p.wg.Go(func() { p.play(pl) })
+		lamp := &player{Lamp: l, out: lines[i], show: make(chan Cause, 1)}
+		p.lamps = append(p.lamps, lamp)
+		p.wg.Go(func() { p.play(lamp) })
 	}
 	return p
 }
@@ -128,7 +128,7 @@ func (p *panel) Close() error {
 	p.wg.Wait()
 	var errs []error
 	for _, l := range p.lamps {
-		errs = append(errs, l.line.SetValue(0), l.line.Close())
+		errs = append(errs, l.out.SetValue(0), l.out.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -140,7 +140,7 @@ func (p *panel) play(l *player) {
 	var fault bool
 	for {
 		for _, s := range steps(current) {
-			err := l.line.SetValue(s.value)
+			err := l.out.SetValue(s.value)
 			if err != nil && !fault { // said once, not at every flash
 				p.mu.Lock()
 				p.faults = append(p.faults, fmt.Errorf("lamp on line %v: %w", l.Line, err))

@@ -97,10 +97,10 @@ func load(path string, whole bool) (*Config, error) {
 	if err != nil {
 		return nil, Errors{fileError(path, err)}
 	}
-	root, err := parse(data)
-	if e, ok := errors.AsType[*Error](err); ok {
-		e.File = path
-		return nil, Errors{e}
+	root, fault := parse(data)
+	if fault != nil {
+		fault.File = path
+		return nil, Errors{fault}
 	}
 	d := &decoder{file: path, spoiled: map[*node][]string{}}
 	if len(root.keys) == 0 {
@@ -249,10 +249,11 @@ func (d *decoder) board(root *node, c *Config) {
 		if n := l.node.get("causes"); n != nil && len(n.list) == 0 {
 			l.wrong("causes", "causes is an empty list", "name causes, or leave it out for all of them")
 		}
-		for _, other := range c.Board.Lamps {
-			if other.Line == lamp.Line && l.node.get("line") != nil {
-				l.wrong("line", fmt.Sprintf("line %v has a lamp already", lamp.Line), "each lamp has a line of its own")
-			}
+		if l.reported("line") {
+			continue
+		}
+		if slices.ContainsFunc(c.Board.Lamps, func(other board.Lamp) bool { return other.Line == lamp.Line }) {
+			l.wrong("line", fmt.Sprintf("line %v has a lamp already", lamp.Line), "each lamp has a line of its own")
 		}
 		c.Board.Lamps = append(c.Board.Lamps, lamp)
 	}

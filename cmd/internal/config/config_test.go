@@ -262,6 +262,9 @@ func TestProblems(t *testing.T) {
 			`:13:14: active_low is a whole number; want true or false, as in active_low = true`,
 			`:14:11: causes: cause "all_wel"; want one of [all_well store_in_trouble reader_silent no_sml sml_refused pin_needed clock_not_set headend_unreachable certificate_ending]`,
 			`:14:22: causes: cause "3"; want one of [all_well store_in_trouble reader_silent no_sml sml_refused pin_needed clock_not_set headend_unreachable certificate_ending]`}},
+		"two lamps on a line": {`[headend]`, "[board]\nchip = \"gpiochip0\"\n[[board.lamp]]\nline = true\n[[board.lamp]]\nline = 0\n[[board.lamp]]\nline = 0x0\n[headend]", []string{
+			`:10:8: line is true or false; want a text in quotes or a whole number, as in line = "STATUS" or 17`,
+			`:14:8: line 0 has a lamp already; each lamp has a line of its own`}},
 		"columns count characters": {`id = "G1"`, `"ü" = 1`, []string{
 			`:1:2: id is missing in [gateway]; want id = "ESMG0000000001", the id in the gateway's certificates`,
 			`:2:1: unknown key "ü" in [gateway]; known here: id, state_dir`}},

