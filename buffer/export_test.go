@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 
 	bolt "go.etcd.io/bbolt"
+
+	"smgw/meter"
 )
 
 // SetSchema writes another schema number into a file, checksum and all.
@@ -59,4 +61,30 @@ func forge(path string, fn func(*bolt.Tx) error) error {
 	}
 	defer db.Close()
 	return db.Update(fn)
+}
+
+// Fill stores a history at once, as years of quarter hours would have.
+func Fill(s *Store, meterName string, from, to meter.Quarter, reading func(string, meter.Quarter) meter.BoundaryReading) error {
+	for from < to {
+		err := s.update(func(t *txn) error {
+			archive := t.Bucket(bucketBoundaries)
+			archive.FillPercent = 1
+			for range 5000 {
+				if from == to {
+					break
+				}
+				b := reading(meterName, from)
+				key := boundaryKey(b.Meter, b.Boundary, b.Device)
+				if err := archive.Put(key, seal(kindBoundary, key, encodeBoundary(&b))); err != nil {
+					return err
+				}
+				from++
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -79,7 +79,7 @@ func reading(meterName string, q meter.Quarter) meter.BoundaryReading {
 
 func item(n int) buffer.Item {
 	return buffer.Item{
-		ID: fmt.Sprintf("%032x", n*0x9e3779b9), Endpoint: "https://head.example", Body: []byte(fmt.Sprintf("body of %d", n)),
+		ID: fmt.Sprintf("%032x", int64(n)*0x9e3779b9), Endpoint: "https://head.example", Body: []byte(fmt.Sprintf("body of %d", n)),
 		Label: map[string]string{"row": "5", "malo": "41373559241", "to": "NB"}, Needs: buffer.Span{Meter: "main", From: day0, To: day0 + 96},
 		Created: noon, NotBefore: noon, Due: noon.Add(24 * time.Hour),
 	}

@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/binary"
 	"fmt"
 	"time"
@@ -12,9 +13,9 @@ import (
 // Event is something that people may want to know later: what left and why,
 // who looked, what happened to clock, device, contract and store.
 type Event struct {
-	At     time.Time // kept to the millisecond
-	Kind   string    // "payload.acknowledged", "device.changed", …
-	Detail map[string]string
+	At     time.Time         `json:"at"`   // kept to the millisecond
+	Kind   string            `json:"kind"` // "delivered", "device_seen", …
+	Detail map[string]string `json:"detail"`
 }
 
 // Hash is a SHA-256.
@@ -26,14 +27,23 @@ func (h Hash) String() string { return fmt.Sprintf("%x", h[:]) }
 // MarshalText is String, for JSON.
 func (h Hash) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
 
+// UnmarshalText reads the hexadecimal form.
+func (h *Hash) UnmarshalText(b []byte) error {
+	if hex.DecodedLen(len(b)) != len(h) {
+		return fmt.Errorf("hash of %d hexadecimal digits: want %d", len(b), hex.EncodedLen(len(h)))
+	}
+	_, err := hex.Decode(h[:], b)
+	return err
+}
+
 // Entry is an event in the journal. Its hash covers the event, its number and
 // the hash before it, so that no entry can be changed, taken out or moved
 // without every later hash being wrong.
 type Entry struct {
-	Seq uint64
+	Seq uint64 `json:"seq"`
 	Event
-	Prev Hash
-	Hash Hash
+	Prev Hash `json:"prev"`
+	Hash Hash `json:"hash"`
 }
 
 // link is a place in the chain: an entry's number and hash. The zero link is

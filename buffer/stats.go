@@ -10,17 +10,16 @@ import (
 
 // Stats are figures about the store.
 type Stats struct {
-	Path       string
-	FileBytes  int64
-	UsedBytes  int64 // of the file, without free pages
-	LimitBytes int64
-	Boundaries int64
-	Items      int64 // in any state
-	Waiting    int64
-	SetAside   int64
-	Journal    int64
-	Commits    int64 // since it was opened
-	Written    int64 // bytes in pages, meta pages included, since it was opened
+	Path       string `json:"path"`
+	FileBytes  int64  `json:"file_bytes"`
+	UsedBytes  int64  `json:"used_bytes"` // of the file, without free pages
+	LimitBytes int64  `json:"limit_bytes"`
+	Boundaries int64  `json:"boundaries"`
+	Items      int64  `json:"items"` // in any state
+	Waiting    int64  `json:"waiting"`
+	SetAside   int64  `json:"set_aside"`
+	Journal    int64  `json:"journal"`
+	Commits    int64  `json:"commits"` // since it was opened or compacted
 }
 
 // Stats counts what is in the store.
