@@ -33,8 +33,13 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		// one line for each verb, in the order a newcomer meets them
+		newIdentityCommand(),
 		newCheckCommand(),
+		newRunCommand(),
+		newStatusCommand(),
+		newJournalCommand(),
+		newDecodeCommand(),
+		newFormCommand(),
 	)
 	return root
 }

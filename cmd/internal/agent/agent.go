@@ -1,0 +1,216 @@
+// Package agent is the wiring of the gateway: readings come in from the
+// meters' lines, the ones nearest the quarter-hour boundaries go to the store,
+// what the form says is built from them when a period ends, and each endpoint's
+// queue is emptied by its own sender.
+//
+// Nothing in here knows whether it runs on a gateway or on the bench: the
+// clock is passed in, and with Options.InStep the senders work between two
+// telegrams instead of beside them, so that simulated time waits for them.
+package agent
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"smgw/board"
+	"smgw/buffer"
+	"smgw/cmd/internal/config"
+	"smgw/meter"
+	"smgw/tls/deliver"
+)
+
+// Options are what an Agent is wired from. All fields but InStep are needed.
+type Options struct {
+	Config *config.Config
+	Store  *buffer.Store
+	Signer crypto.Signer // the gateway's signature key
+	KeyID  []byte        // names that key in what it signs
+	Client Putter
+	Lamps  board.Lamps
+	Clock  Clock
+	Log    *slog.Logger
+	InStep bool // the bench's: deliver between telegrams, end when every source has ended
+}
+
+// Agent is one gateway's agent. Its state is in few places: the store, the
+// newest reading of each meter, and what each sender last heard.
+type Agent struct {
+	Options
+	started         time.Time
+	certificatesEnd time.Time
+
+	mu      sync.Mutex // guards all below, and the order of what is written to the store
+	meters  []*meterState
+	builder builder
+	senders map[string]*sender
+	unsaved unsaved
+}
+
+// meterState is one meter's line and what came of it.
+type meterState struct {
+	name   string
+	line   *meter.Line
+	picker *meter.Picker
+	device meter.DeviceID // of the newest reading; "" before the first
+	last   meter.Reading
+}
+
+// New wires an agent. It goes on where the store stands.
+func New(o Options) (*Agent, error) {
+	a := &Agent{Options: o, started: o.Clock.Now().Time, senders: map[string]*sender{}}
+	for _, m := range o.Config.Meters {
+		source, err := meter.ParseSource(m.Port)
+		if err != nil {
+			return nil, fmt.Errorf("meter %q: %w", m.Name, err)
+		}
+		state := &meterState{name: m.Name, line: &meter.Line{
+			Source: source,
+			Log:    o.Log.With("meter", m.Name),
+			Now:    func() time.Time { return o.Clock.Now().Time },
+		}}
+		last, found, err := o.Store.LastBoundary(m.Name)
+		if err != nil {
+			return nil, fmt.Errorf("meter %q: its last boundary reading: %w", m.Name, err)
+		}
+		decided := meter.Quarter(0)
+		if found {
+			decided, state.device = last.Boundary, last.Device
+		}
+		state.picker = meter.NewPicker(o.Config.Readings.OffsetLimit, decided)
+		a.meters = append(a.meters, state)
+	}
+	a.builder = newBuilder(&a.Options)
+	waiting, err := o.Store.Backlog(a.started)
+	if err != nil {
+		return nil, fmt.Errorf("the outbox: %w", err)
+	}
+	endpoints := a.builder.endpoints()
+	for _, b := range waiting {
+		endpoints = append(endpoints, b.Endpoint) // of an earlier contract, perhaps
+	}
+	for _, endpoint := range endpoints {
+		if a.senders[endpoint] == nil {
+			a.senders[endpoint] = newSender(endpoint, o.Store, o.Client, o.Clock, o.Log)
+		}
+	}
+	return a, nil
+}
+
+// Run reads, builds and sends until ctx ends; then it returns nil. With InStep
+// it also returns when every source has come to its end.
+func (a *Agent) Run(ctx context.Context) error {
+	if err := a.Store.Append(a.event(AgentStarted)); err != nil {
+		a.Log.Error("writing the journal", "err", err)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var lines, others sync.WaitGroup
+	for _, m := range a.meters {
+		lines.Go(func() {
+			err := m.line.Run(ctx, func(t meter.Telegram) { a.received(ctx, m, t) })
+			if err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil {
+				a.Log.Error("the meter's line ended", "meter", m.name, "err", err)
+			}
+		})
+	}
+	if a.InStep {
+		lines.Wait()
+	} else {
+		for _, s := range a.senders {
+			others.Go(func() { s.run(ctx) })
+		}
+		a.everySecond(ctx)
+		lines.Wait()
+	}
+	stop()
+	others.Wait()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.unsaved.flush(a)
+	if err := a.Store.Append(a.event(AgentStopped)); err != nil {
+		a.Log.Error("writing the journal", "err", err)
+	}
+	return nil
+}
+
+// everySecond does what time alone makes due, until ctx ends.
+func (a *Agent) everySecond(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		a.mu.Lock()
+		a.step(a.Clock.Now().Time)
+		a.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// received takes one telegram of a meter.
+func (a *Agent) received(ctx context.Context, m *meterState, t meter.Telegram) {
+	stamp := a.Clock.Received(&t)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if r, ok := t.Reading(m.name, stamp); ok {
+		a.observe(m, r)
+	}
+	if !a.InStep {
+		return
+	}
+	a.step(stamp.Time)
+	for _, s := range a.senders {
+		s.step(ctx)
+	}
+}
+
+// observe keeps what a reading decides. A new device starts its own series.
+func (a *Agent) observe(m *meterState, r meter.Reading) {
+	if r.Device != m.device {
+		if m.device != "" {
+			a.Log.Warn("the meter was exchanged: another device answers", "meter", m.name, "before", m.device, "now", r.Device)
+		}
+		if err := a.Store.Append(a.event(DeviceSeen, "meter", m.name, "device", r.Device.String(), "before", m.device.String())); err != nil {
+			a.Log.Error("writing the journal", "err", err)
+		}
+		m.device = r.Device
+	}
+	m.last = r
+	if clockNeverSet(r.At.Time) {
+		return // an instant of 1970 is no boundary of any period
+	}
+	a.unsaved.add(m.picker.Observe(r))
+	a.unsaved.flush(a)
+}
+
+// step does what is due at now: it keeps the boundaries that no reading can
+// decide any more, builds the periods that are settled, and sets the lamps.
+func (a *Agent) step(now time.Time) {
+	if !clockNeverSet(now) {
+		for _, m := range a.meters {
+			a.unsaved.add(m.picker.Expire(now))
+		}
+		a.unsaved.flush(a)
+		if a.unsaved.empty() {
+			if err := a.builder.build(now, a.senders); err != nil {
+				a.Log.Error("building what is due; it is tried again", "err", err)
+			}
+		}
+	}
+	if err := a.Lamps.Show(a.causes(now)...); err != nil {
+		a.Log.Warn("a lamp cannot be set", "err", err)
+	}
+}
+
+// clockNeverSet reports whether now is an instant before this program existed.
+func clockNeverSet(now time.Time) bool { return now.Year() < 2020 }
+
+var _ Putter = (*deliver.Client)(nil)

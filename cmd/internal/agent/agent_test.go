@@ -1,0 +1,378 @@
+package agent_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"smgw/board"
+	"smgw/buffer"
+	"smgw/cmd/internal/agent"
+	"smgw/cmd/internal/config"
+	"smgw/cmd/internal/control"
+	"smgw/meter"
+	"smgw/meter/form"
+	"smgw/meter/form/wire"
+	"smgw/meter/sim"
+	"smgw/tls/deliver"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const contractText = `
+[gateway]
+id = "ESMG0000000001"
+state_dir = "STATE"
+
+[[meter]]
+port = "file:STATE/telegrams.bin"
+
+[headend]
+endpoint = "https://headend.test"
+
+[contract]
+edition = "BK6-18-032"
+melo = "DE00056266802AO6G56M11SN51G21M24S"
+transformer_factor = 1
+
+[[market_location]]
+malo = "41373559241"
+direction = "draw"
+class = "B"
+receiver = [
+    { role = "LF", partner_id = "9900357000004", endpoint = "https://supplier.test" },
+    { role = "NB", partner_id = "9900357000011" },
+    { role = "ÜNB", partner_id = "9900357000028" },
+]
+`
+
+// bench is an agent over a real store, a household and a head-end that can be
+// told what to answer. It can be run again and again, as after power cuts.
+type bench struct {
+	t      *testing.T
+	config *config.Config
+	store  *buffer.Store
+	key    *ecdsa.PrivateKey
+	home   *sim.Household
+	device meter.DeviceID // "": the model's own
+	lamps  *lamps
+
+	mu       sync.Mutex
+	answer   func(endpoint, id string, now time.Time) deliver.Result
+	payloads map[string]*form.Payload // by id
+	at       map[string]time.Time
+	order    []string
+	clock    *agent.SteppedClock
+}
+
+var began = form.Date{Year: 2026, Month: time.October, Day: 23} // a Friday
+
+func newBench(t *testing.T) *bench {
+	state := t.TempDir()
+	text := []byte(strings.ReplaceAll(contractText, "STATE", state))
+	path := filepath.Join(state, "smgw.toml")
+	require.NoError(t, os.WriteFile(path, text, 0o644))
+	c, err := config.Load(path)
+	require.NoError(t, err)
+	b := &bench{t: t, config: c, lamps: &lamps{}, payloads: map[string]*form.Payload{}, at: map[string]time.Time{}}
+	b.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	b.home = sim.NewHousehold(sim.Options{Seed: 7, Since: began.At(0, 0)})
+	b.answer = func(string, string, time.Time) deliver.Result {
+		return deliver.Result{Outcome: deliver.Stored, Status: 201}
+	}
+	b.reopen()
+	t.Cleanup(func() { require.NoError(t, b.store.Close()) })
+	return b
+}
+
+func (b *bench) reopen() {
+	if b.store != nil {
+		require.NoError(b.t, b.store.Close())
+	}
+	var err error
+	b.store, err = buffer.Open(filepath.Join(b.config.Gateway.StateDir, "store.db"), buffer.Options{})
+	require.NoError(b.t, err)
+}
+
+// Put is the head-end.
+func (b *bench) Put(_ context.Context, endpoint, id string, body []byte) deliver.Result {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock.Now().Time
+	result := b.answer(endpoint, id, now)
+	if !result.Outcome.Delivered() {
+		return result
+	}
+	encoded, err := wire.Verify(body, &b.key.PublicKey)
+	require.NoError(b.t, err)
+	p, err := wire.Decode(encoded)
+	require.NoError(b.t, err)
+	require.Equal(b.t, wire.ID(p), id)
+	require.NoError(b.t, b.config.Contract.Permits(p))
+	b.payloads[id], b.at[id] = p, now
+	b.order = append(b.order, id)
+	return result
+}
+
+// play runs the agent over the telegrams between two instants, one a minute.
+func (b *bench) play(from, until time.Time) *agent.Agent {
+	model := sim.Models[0]
+	m := sim.NewMeter(b.home, model, model.Device)
+	if b.device != "" {
+		m.Device = b.device
+	}
+	var telegrams []byte
+	for at := from; !at.After(until); at = at.Add(time.Minute) {
+		telegrams = m.AppendTelegram(telegrams, at)
+	}
+	require.NoError(b.t, os.WriteFile(filepath.Join(b.config.Gateway.StateDir, "telegrams.bin"), telegrams, 0o644))
+	b.clock = agent.NewSteppedClock(b.home.Since())
+	a, err := agent.New(agent.Options{
+		Config: b.config, Store: b.store, Signer: b.key, KeyID: []byte("key"),
+		Client: b, Lamps: b.lamps, Clock: b.clock, Log: slog.New(slog.DiscardHandler), InStep: true,
+	})
+	require.NoError(b.t, err)
+	require.NoError(b.t, a.Run(b.t.Context()))
+	return a
+}
+
+// due is the plan of all that ends after the first boundary and is due by until.
+func (b *bench) due(until time.Time) []form.Due {
+	return slices.DeleteFunc(form.Plan(&b.config.Contract, began, form.DateOf(until)), func(d form.Due) bool {
+		return d.At.After(until) || !d.Period.To.Time().After(b.home.Since())
+	})
+}
+
+func (b *bench) requireDelivered(dues []form.Due) {
+	b.t.Helper()
+	type what struct {
+		row    form.RowNumber
+		to     form.Role
+		period form.Period
+	}
+	var want, got []what
+	for _, d := range dues {
+		want = append(want, what{d.Row, d.To, d.Period})
+	}
+	for _, p := range b.payloads {
+		got = append(got, what{p.Row, p.To, p.Period})
+	}
+	require.ElementsMatch(b.t, want, got)
+	require.Len(b.t, b.order, len(b.payloads), "delivered and acknowledged once each")
+}
+
+func TestAgentDeliversWhatIsDueInTime(t *testing.T) {
+	b := newBench(t)
+	until := form.Date{Year: 2026, Month: time.November, Day: 3}.At(12, 30)
+	b.play(b.home.Since(), until)
+	dues := b.due(until)
+	require.NotEmpty(t, dues)
+	b.requireDelivered(dues)
+	for _, d := range dues {
+		for id, p := range b.payloads {
+			if p.Row == d.Row && p.To == d.To && p.Period == d.Period {
+				require.False(t, b.at[id].After(d.At), "row %d due %s came at %s", d.Row, d.At, b.at[id])
+				require.False(t, b.at[id].Before(d.Period.To.Time()), "row %d came before its period ended", d.Row)
+			}
+		}
+	}
+	// The supplier's load profiles add up to what the meter counted.
+	sum, last := decimal.Zero, began.Midnight()
+	for _, p := range b.payloads {
+		if p.Row != 6 {
+			continue
+		}
+		last = max(last, p.Period.To)
+		for _, i := range p.Values[0].Intervals {
+			if i.Reason != form.DeviceChange {
+				require.Equal(t, form.True, i.State)
+				sum = sum.Add(i.Amount.Decimal.Shift(3))
+			}
+		}
+	}
+	counted := b.home.Registers(last.Time()).Drawn.Wh(-1).Sub(b.home.Registers(b.home.Since()).Drawn.Wh(-1))
+	require.Equal(t, counted.String(), sum.String())
+	require.Empty(t, b.lamps.last)
+}
+
+func TestAgentGoesOnWhereItStopped(t *testing.T) {
+	b := newBench(t)
+	until := form.Date{Year: 2026, Month: time.November, Day: 3}.At(12, 30)
+	for at := b.home.Since(); at.Before(until); at = at.Add(17 * time.Hour) {
+		end := at.Add(17*time.Hour - time.Minute)
+		if end.After(until) {
+			end = until
+		}
+		b.play(at, end)
+		b.reopen()
+	}
+	b.requireDelivered(b.due(until))
+	require.NoError(t, b.store.VerifyJournal())
+}
+
+func TestAgentKeepsWhatADeadHeadEndDoesNotTake(t *testing.T) {
+	b := newBench(t)
+	from, to := began.AddDays(3).At(4, 0), began.AddDays(6).At(4, 0)
+	sound := b.answer
+	b.answer = func(endpoint, id string, now time.Time) deliver.Result {
+		if endpoint == "https://headend.test" && now.After(from) && now.Before(to) {
+			return deliver.Result{Outcome: deliver.Failed, Err: errors.New("connection refused")}
+		}
+		return sound(endpoint, id, now)
+	}
+	b.play(b.home.Since(), to.Add(-time.Minute))
+	require.Equal(t, []board.Cause{board.HeadEndUnreachable}, b.lamps.last)
+	for id, p := range b.payloads {
+		if b.at[id].After(from) {
+			require.Equal(t, form.LF, p.To, "the supplier's endpoint is not delayed by the dead one")
+		}
+	}
+	suppliers := 0
+	for _, d := range b.due(to) {
+		if d.To == form.LF {
+			suppliers++
+		}
+	}
+	got := 0
+	for _, p := range b.payloads {
+		if p.To == form.LF {
+			got++
+		}
+	}
+	require.Equal(t, suppliers, got)
+
+	until := began.AddDays(7).At(12, 0)
+	b.play(to, until)
+	b.requireDelivered(b.due(until))
+	require.Empty(t, b.lamps.last)
+}
+
+func TestAgentSetsAsideWhatIsRefusedForGood(t *testing.T) {
+	b := newBench(t)
+	sound := b.answer
+	b.answer = func(endpoint, id string, now time.Time) deliver.Result {
+		if endpoint == "https://supplier.test" {
+			return deliver.Result{Outcome: deliver.Refused, Status: 422, Err: errors.New("the contract is unknown")}
+		}
+		return sound(endpoint, id, now)
+	}
+	a := b.play(b.home.Since(), began.AddDays(3).At(12, 0))
+	status, err := a.Status()
+	require.NoError(t, err)
+	for _, e := range status.Endpoints {
+		require.Zero(t, e.Waiting)
+		if e.Endpoint == "https://supplier.test" {
+			require.Equal(t, 1, e.SetAside)
+		}
+	}
+	refused := 0
+	require.NoError(t, b.store.Journal(0, func(e buffer.Entry) bool {
+		if e.Kind == agent.Refused {
+			refused++
+			require.Equal(t, "the contract is unknown", e.Detail["reason"])
+		}
+		return true
+	}))
+	require.Equal(t, 1, refused)
+}
+
+// A lost acknowledgement: the payload is there, the agent does not know, tries
+// again and learns it with a 200.
+func TestAgentSurvivesLostAcknowledgements(t *testing.T) {
+	b := newBench(t)
+	stored := map[string]bool{}
+	sound := b.answer
+	b.answer = func(endpoint, id string, now time.Time) deliver.Result {
+		if !stored[id] {
+			stored[id] = true
+			return deliver.Result{Outcome: deliver.Failed, Err: errors.New("connection cut")}
+		}
+		r := sound(endpoint, id, now)
+		r.Outcome, r.Status = deliver.AlreadyStored, 200
+		return r
+	}
+	until := began.AddDays(4).At(12, 0)
+	b.play(b.home.Since(), until)
+	b.requireDelivered(b.due(until))
+}
+
+func TestAgentBeginsANewSeriesWithANewDevice(t *testing.T) {
+	b := newBench(t)
+	exchange := began.AddDays(1).At(10, 7)
+	b.play(b.home.Since(), exchange)
+	b.device = "\x0a\x01SIM\x00\x00\x00\x00\x63"
+	until := began.AddDays(3).At(12, 0)
+	b.play(exchange.Add(5*time.Minute), until)
+
+	devices := map[string]int{}
+	readings, err := b.store.Boundaries("main", began.Midnight(), began.AddDays(3).Midnight())
+	require.NoError(t, err)
+	for _, r := range readings {
+		devices[r.Device.String()]++
+	}
+	require.Len(t, devices, 2)
+	var seen []string
+	require.NoError(t, b.store.Journal(0, func(e buffer.Entry) bool {
+		if e.Kind == agent.DeviceSeen {
+			seen = append(seen, e.Detail["before"])
+		}
+		return true
+	}))
+	require.Len(t, seen, 2)
+	require.NotEmpty(t, seen[1])
+	b.requireDelivered(b.due(until))
+}
+
+func TestControlSocketAnswers(t *testing.T) {
+	b := newBench(t)
+	a := b.play(b.home.Since(), began.AddDays(3).At(12, 0))
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := control.Listen(socket)
+	require.NoError(t, err)
+	server := httptest.NewUnstartedServer(a.Handler())
+	server.Listener.Close()
+	server.Listener = l
+	server.Start()
+	defer server.Close()
+
+	_, err = control.Listen(socket)
+	require.ErrorContains(t, err, "another agent answers there")
+	var s control.Status
+	require.NoError(t, control.Get(t.Context(), socket, control.StatusPath, &s))
+	require.Equal(t, "ESMG0000000001", s.Gateway)
+	require.Equal(t, "main", s.Meters[0].Name)
+	require.NotNil(t, s.NextDue)
+	delivered := 0
+	require.NoError(t, control.Journal(t.Context(), socket, func(e buffer.Entry) error {
+		if e.Kind == agent.Delivered {
+			delivered++
+		}
+		return nil
+	}))
+	require.Equal(t, len(b.payloads), delivered)
+
+	err = control.Get(t.Context(), filepath.Join(t.TempDir(), "none"), control.StatusPath, &s)
+	require.ErrorIs(t, err, control.ErrNoAgent)
+}
+
+// lamps records what was shown last.
+type lamps struct{ last []board.Cause }
+
+func (l *lamps) Show(causes ...board.Cause) error { l.last = causes; return nil }
+func (l *lamps) Close() error                     { return nil }

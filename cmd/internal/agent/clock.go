@@ -1,0 +1,77 @@
+package agent
+
+import (
+	"sync"
+	"time"
+
+	"smgw/board"
+	"smgw/meter"
+)
+
+// Clock is the wall clock and what it is worth. The agent never sets it.
+type Clock interface {
+	// Now is the present instant and the quality of the clock that tells it.
+	Now() meter.Stamp
+	// Received is the instant at which t was received.
+	Received(t *meter.Telegram) meter.Stamp
+}
+
+// SystemClock is the one clock of production: the kernel's time, with the
+// quality that the kernel gives it, asked once a second.
+type SystemClock struct {
+	mu      sync.Mutex
+	asked   time.Time
+	quality meter.ClockQuality
+}
+
+// Now returns the kernel's time and its quality.
+func (c *SystemClock) Now() meter.Stamp {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if since := now.Sub(c.asked); since < 0 || since >= time.Second {
+		c.asked, c.quality = now, meter.ClockUnknown
+		if state, err := board.ClockState(); err == nil {
+			c.quality = meter.ClockUnsynchronised
+			if state.Synchronised {
+				c.quality = meter.ClockSynchronised
+			}
+		}
+	}
+	return meter.Stamp{Time: now, Quality: c.quality}
+}
+
+// Received is Now: a telegram is dated when its end has come.
+func (c *SystemClock) Received(*meter.Telegram) meter.Stamp { return c.Now() }
+
+// SteppedClock is the bench's fast clock. It stands still between telegrams
+// and steps to what the simulated meter's secIndex says, so that simulated
+// time can never outrun the agent. It is synchronised by definition.
+type SteppedClock struct {
+	mu   sync.Mutex
+	zero time.Time
+	now  time.Time
+}
+
+// NewSteppedClock returns a clock on which secIndex 0 is the instant zero and
+// which stands there until the first telegram.
+func NewSteppedClock(zero time.Time) *SteppedClock {
+	return &SteppedClock{zero: zero, now: zero}
+}
+
+// Now returns the instant of the newest telegram.
+func (c *SteppedClock) Now() meter.Stamp {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return meter.Stamp{Time: c.now, Quality: meter.ClockSynchronised}
+}
+
+// Received steps the clock to t's secIndex.
+func (c *SteppedClock) Received(t *meter.Telegram) meter.Stamp {
+	if index := t.SecIndex(); index.Valid {
+		c.mu.Lock()
+		c.now = c.zero.Add(time.Duration(index.Seconds) * time.Second)
+		c.mu.Unlock()
+	}
+	return c.Now()
+}

@@ -1,0 +1,40 @@
+package agent
+
+import (
+	"time"
+
+	"smgw/buffer"
+)
+
+// Kinds of events in the journal that the agent writes.
+const (
+	AgentStarted = "agent_started"
+	AgentStopped = "agent_stopped"
+	DeviceSeen   = "device_seen"   // another server id answers on a meter's line
+	Delivered    = "delivered"     // a payload left and was acknowledged
+	Refused      = "refused"       // a payload was refused for good and set aside
+	ReadingsLost = "readings_lost" // boundary readings that could not be kept
+	Looked       = "looked"        // somebody read measured values through the control socket
+)
+
+// event is an event of the agent, now, with details as pairs of name and value.
+func (a *Agent) event(kind string, details ...string) buffer.Event {
+	return buffer.Event{At: a.Clock.Now().Time, Kind: kind, Detail: pairs(nil, details)}
+}
+
+// event is an event about an item of the outbox.
+func event(at time.Time, kind string, item buffer.Item, details ...string) buffer.Event {
+	return buffer.Event{At: at, Kind: kind, Detail: pairs(map[string]string{"id": item.ID}, details)}
+}
+
+func pairs(into map[string]string, details []string) map[string]string {
+	if into == nil {
+		into = map[string]string{}
+	}
+	for i := 0; i+1 < len(details); i += 2 {
+		if details[i+1] != "" {
+			into[details[i]] = details[i+1]
+		}
+	}
+	return into
+}

@@ -1,0 +1,170 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"smgw/buffer"
+	"smgw/tls/deliver"
+)
+
+// Pauses after a failed attempt: they double from the first to the longest,
+// and each is shortened by up to a quarter at random.
+const (
+	firstPause   = 10 * time.Second
+	longestPause = time.Hour
+)
+
+// Putter makes one attempt at delivery; deliver.Client is the real one.
+type Putter interface {
+	Put(ctx context.Context, endpoint, id string, body []byte) deliver.Result
+}
+
+// sender empties one endpoint's queue. Every endpoint has its own, so that one
+// dead head-end delays no other.
+type sender struct {
+	endpoint string
+	store    *buffer.Store
+	client   Putter
+	clock    Clock
+	log      *slog.Logger
+	wake     chan struct{}
+
+	mu    sync.Mutex
+	state senderState
+}
+
+// senderState is what status and lamps see of a sender.
+type senderState struct {
+	failures  int       // attempts in a row that got no acknowledgement
+	since     time.Time // of the first of them
+	notBefore time.Time // no attempt before this instant
+	lastError string
+	lastOK    time.Time
+}
+
+func newSender(endpoint string, store *buffer.Store, client Putter, clock Clock, log *slog.Logger) *sender {
+	return &sender{
+		endpoint: endpoint, store: store, client: client, clock: clock,
+		log:  log.With("endpoint", endpoint),
+		wake: make(chan struct{}, 1),
+	}
+}
+
+// run sends for ever: what is ready, then a wait until more can be.
+func (s *sender) run(ctx context.Context) {
+	// Never longer than this, because wall time may be set meanwhile.
+	const longestWait = time.Minute
+	for ctx.Err() == nil {
+		wait := longestWait
+		if next, ok := s.step(ctx); ok {
+			wait = min(wait, max(time.Second, next.Sub(s.clock.Now().Time)))
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-s.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// nudge tells a running sender that its queue has grown.
+func (s *sender) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// step sends what is ready now, until the queue is empty or an attempt fails.
+// It returns the earliest instant at which there is more to do, if there is any.
+func (s *sender) step(ctx context.Context) (next time.Time, ok bool) {
+	for ctx.Err() == nil {
+		now := s.clock.Now().Time
+		if until := s.snapshot().notBefore; now.Before(until) {
+			return until, true
+		}
+		item, ready, err := s.store.Next(s.endpoint, now)
+		if err != nil {
+			s.log.Error("reading the outbox", "err", err)
+			return now.Add(firstPause), true
+		}
+		if !ready {
+			return s.store.NextTime(s.endpoint)
+		}
+		if err := s.attempt(ctx, item); err != nil {
+			s.log.Error("recording an attempt at delivery", "id", item.ID, "err", err)
+			return s.pause(now, 0, err.Error()), true
+		}
+	}
+	return time.Time{}, false
+}
+
+// attempt makes one attempt at one item and records its outcome. Its error is
+// the store's; the head-end's is in the sender's state.
+func (s *sender) attempt(ctx context.Context, item buffer.Item) error {
+	result := s.client.Put(ctx, s.endpoint, item.ID, item.Body)
+	now := s.clock.Now().Time
+	switch result.Outcome {
+	case deliver.Stored, deliver.AlreadyStored:
+		if err := s.store.Acknowledge(item.ID, now, event(now, Delivered, item, "status", strconv.Itoa(result.Status))); err != nil {
+			return err
+		}
+		s.succeeded(now)
+	case deliver.Refused:
+		s.log.Error("the head-end refuses a payload for good: it is set aside", "id", item.ID, "status", result.Status, "err", result.Err)
+		if err := s.store.SetAside(item.ID, result.Err.Error(), now, event(now, Refused, item, "reason", result.Err.Error())); err != nil {
+			return err
+		}
+		s.succeeded(now) // it answered: the way is open
+	default:
+		if ctx.Err() != nil {
+			return nil // our own stop, not the head-end's failure
+		}
+		until := s.pause(now, result.RetryAfter, result.Err.Error())
+		return s.store.Tried(item.ID, result.Err.Error(), now, until)
+	}
+	return nil
+}
+
+func (s *sender) succeeded(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state.failures > 0 {
+		s.log.Info("the head-end answers again", "failed_attempts", s.state.failures, "since", s.state.since)
+	}
+	s.state = senderState{lastOK: now}
+}
+
+// pause lets the queue rest after a failure and returns until when. Only the
+// first failure of a row is logged; the status tells the rest.
+func (s *sender) pause(now time.Time, retryAfter time.Duration, why string) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := &s.state
+	if st.failures == 0 {
+		st.since = now
+		s.log.Warn("delivery failed; it is tried again for ever", "err", why)
+	}
+	pause := longestPause
+	if st.failures < 10 { // 10 s doubled ten times is beyond an hour
+		pause = min(pause, firstPause<<st.failures)
+	}
+	pause -= rand.N(pause / 4)
+	st.failures++
+	st.lastError = why
+	st.notBefore = now.Add(max(pause, retryAfter))
+	return st.notBefore
+}
+
+func (s *sender) snapshot() senderState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}

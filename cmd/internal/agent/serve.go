@@ -1,0 +1,78 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"smgw/board"
+	"smgw/buffer"
+	"smgw/cmd/internal/config"
+	"smgw/cmd/internal/control"
+	"smgw/tls/deliver"
+	"smgw/tls/identity"
+	"smgw/tls/profile"
+)
+
+// What lies where in a gateway's state folder.
+func storePath(c *config.Config) string { return filepath.Join(c.Gateway.StateDir, "store.db") }
+
+// IdentityDir is the folder of keys and certificates.
+func IdentityDir(c *config.Config) string { return filepath.Join(c.Gateway.StateDir, "identity") }
+
+// SocketPath is where the running agent answers the command line.
+func SocketPath(c *config.Config) string { return filepath.Join(c.Gateway.StateDir, "control.sock") }
+
+// Serve opens what a gateway's agent needs from its state folder and runs it
+// until ctx ends. `smgw run` and the bench's stepped agent are both this.
+func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger, inStep bool) (err error) {
+	if err := os.MkdirAll(c.Gateway.StateDir, 0o750); err != nil {
+		return fmt.Errorf("the state folder: %w: choose another with state_dir in %s, or run as a user who may write there", err, c.File)
+	}
+	own, err := identity.Load(IdentityDir(c))
+	if err != nil {
+		return err
+	}
+	if own.GatewayID != c.Gateway.ID {
+		return fmt.Errorf("%s says the gateway is %q, but the certificates in %s are for %q: correct the id, or enrol this gateway anew",
+			c.File, c.Gateway.ID, IdentityDir(c), own.GatewayID)
+	}
+	store, err := buffer.Open(storePath(c), buffer.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	lamps, err := board.Open(c.Board)
+	if err != nil {
+		log.Warn("running without lamps", "err", err)
+	}
+	defer lamps.Close()
+	client := deliver.NewClient(profile.Client(own.Roots, profile.Fixed(*own.TLSCertificate())), deliver.DefaultLimits)
+	defer client.Close()
+
+	a, err := New(Options{
+		Config: c, Store: store, Signer: own.Signature.Signer, KeyID: own.Signature.KeyID(),
+		Client: client, Lamps: lamps, Clock: clock, Log: log, InStep: inStep,
+	})
+	if err != nil {
+		return err
+	}
+	a.certificatesEnd = own.NotAfter()
+
+	socket, err := control.Listen(SocketPath(c))
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	answered := make(chan error, 1)
+	go func() { answered <- control.Serve(ctx, socket, a.Handler()) }()
+	log.Info("the agent runs", "gateway", c.Gateway.ID, "store", store.Path(), "socket", SocketPath(c))
+	err = a.Run(ctx)
+	stop()
+	err = errors.Join(err, <-answered)
+	log.Info("the agent has stopped")
+	return err
+}

@@ -1,0 +1,127 @@
+package agent
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"smgw/buffer"
+	"smgw/cmd/internal/control"
+	"smgw/meter/form"
+)
+
+// Handler answers what the command line asks the running agent.
+func (a *Agent) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET "+control.StatusPath, control.Answer(func(*http.Request) (*control.Status, error) { return a.Status() }))
+	mux.Handle("GET "+control.JournalPath, control.Answer(a.journal))
+	return mux
+}
+
+// Status is a snapshot of how the gateway is.
+func (a *Agent) Status() (*control.Status, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.Clock.Now()
+	stats, err := a.Store.Stats()
+	if err != nil {
+		return nil, err
+	}
+	backlog, err := a.Store.Backlog(now.Time)
+	if err != nil {
+		return nil, err
+	}
+	s := &control.Status{
+		Gateway: a.Config.Gateway.ID, Config: a.Config.File,
+		Started: a.started, Now: now, Causes: a.causes(now.Time),
+		Store:    control.StoreStatus{Stats: stats, Unsaved: len(a.unsaved.waiting)},
+		CertsEnd: a.certificatesEnd,
+	}
+	if a.unsaved.err != nil {
+		s.Store.Error = a.unsaved.err.Error()
+	}
+	for _, m := range a.meters {
+		state, err := a.meterStatus(m)
+		if err != nil {
+			return nil, err
+		}
+		s.Meters = append(s.Meters, state)
+	}
+	for _, endpoint := range slices.Sorted(maps.Keys(a.senders)) {
+		s.Endpoints = append(s.Endpoints, a.senders[endpoint].status(backlog))
+	}
+	s.NextDue = a.nextDue(now.Time)
+	return s, nil
+}
+
+func (a *Agent) meterStatus(m *meterState) (control.MeterStatus, error) {
+	s := control.MeterStatus{Name: m.name, Line: m.line.State(), Device: m.device, Coarse: m.last.Coarse, PowerW: m.last.Power}
+	s.LastReading = instant(m.last.At.Time)
+	s.Registers = map[string]string{}
+	for _, r := range m.last.Registers {
+		s.Registers[r.Code.Short()] = r.Value.String()
+	}
+	last, found, err := a.Store.LastBoundary(m.name)
+	if err != nil {
+		return s, err
+	}
+	if found {
+		s.LastBoundary = &last.Boundary
+	}
+	return s, nil
+}
+
+func (s *sender) status(backlog []buffer.EndpointBacklog) control.EndpointStatus {
+	state := s.snapshot()
+	e := control.EndpointStatus{
+		Endpoint: s.endpoint, Failures: state.failures, LastError: state.lastError,
+		FailingFrom: instant(state.since), NextAttempt: instant(state.notBefore), LastSuccess: instant(state.lastOK),
+	}
+	for _, b := range backlog {
+		if b.Endpoint == s.endpoint {
+			e.Waiting, e.SetAside, e.Oldest = b.Waiting, b.SetAside, instant(b.Oldest)
+		}
+	}
+	return e
+}
+
+// nextDue looks ahead far enough for any row: a month and a long holiday.
+func (a *Agent) nextDue(now time.Time) *control.DueStatus {
+	today := form.DateOf(now)
+	for _, d := range form.Plan(&a.Config.Contract, today, today.AddDays(40)) {
+		if d.At.After(now) {
+			return &control.DueStatus{At: d.At, Row: d.Row, MaLo: d.MaLo, To: d.To}
+		}
+	}
+	return nil
+}
+
+// maxEntries is how many entries of the journal one answer holds at the most.
+const maxEntries = 10_000
+
+func (a *Agent) journal(r *http.Request) ([]buffer.Entry, error) {
+	from := uint64(0)
+	if text := r.FormValue("from"); text != "" {
+		var err error
+		if from, err = strconv.ParseUint(text, 10, 64); err != nil {
+			return nil, fmt.Errorf("from=%q: want the number of an entry", text)
+		}
+	}
+	entries := []buffer.Entry{}
+	err := a.Store.Journal(from, func(e buffer.Entry) bool {
+		entries = append(entries, e)
+		return len(entries) < maxEntries
+	})
+	return entries, err
+}
+
+// instant is t for JSON: null when it never was.
+func instant(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

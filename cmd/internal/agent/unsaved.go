@@ -1,0 +1,66 @@
+package agent
+
+import (
+	"errors"
+	"strconv"
+
+	"smgw/buffer"
+	"smgw/meter"
+)
+
+// unsavedLimit is how many boundary readings wait in memory for a store that
+// takes none (a full disk): four days of one meter.
+const unsavedLimit = 4 * 96
+
+// unsaved holds boundary readings until the store has them. It is empty but
+// while the store refuses.
+type unsaved struct {
+	waiting []meter.BoundaryReading
+	dropped int           // readings that found no place even here
+	from    meter.Quarter // of the first of them
+	err     error         // why the store refuses; nil when it does not
+}
+
+func (u *unsaved) empty() bool { return len(u.waiting) == 0 }
+
+func (u *unsaved) add(readings []meter.BoundaryReading) {
+	u.waiting = append(u.waiting, readings...)
+	if over := len(u.waiting) - unsavedLimit; over > 0 {
+		if u.dropped == 0 {
+			u.from = u.waiting[0].Boundary
+		}
+		u.dropped += over
+		u.waiting = u.waiting[over:]
+	}
+}
+
+// flush gives the store what waits, oldest first, each in a commit of its own.
+func (u *unsaved) flush(a *Agent) {
+	for len(u.waiting) > 0 {
+		err := a.Store.PutBoundary(u.waiting[0])
+		if errors.Is(err, buffer.ErrConflict) {
+			// The clock went back over a boundary that is kept already.
+			a.Log.Warn("a boundary has a reading already; the second is not kept", "boundary", u.waiting[0].Boundary)
+			err = nil
+		}
+		if err != nil {
+			if u.err == nil {
+				a.Log.Error("the store takes no readings; they wait in memory", "err", err)
+			}
+			u.err = err
+			return
+		}
+		u.waiting = u.waiting[1:]
+	}
+	if u.err != nil {
+		a.Log.Info("the store takes readings again", "lost", u.dropped)
+		u.err = nil
+	}
+	if u.dropped > 0 {
+		if err := a.Store.Append(a.event(ReadingsLost, "count", strconv.Itoa(u.dropped), "from", u.from.String())); err != nil {
+			a.Log.Error("writing the journal", "err", err)
+			return
+		}
+		u.dropped = 0
+	}
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"smgw/cmd/internal/agent"
+	"smgw/cmd/internal/config"
+	"smgw/cmd/internal/control"
+	"smgw/meter"
+	"smgw/meter/form"
+)
+
+func newStatusCommand() *cobra.Command {
+	var path string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Say how the running agent is: meter, clock, store, what waits for whom",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := config.Load(path)
+			if err != nil {
+				return err
+			}
+			var s control.Status
+			if err := control.Get(cmd.Context(), agent.SocketPath(c), control.StatusPath, &s); err != nil {
+				return err
+			}
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(s)
+			}
+			return printStatus(cmd.OutOrStdout(), &s)
+		},
+	}
+	configFlag(cmd, &path)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object, for programs")
+	return cmd
+}
+
+// printStatus writes half a screen: first what is wrong and what to do, then
+// the parts in the order in which a reading passes them.
+func printStatus(out io.Writer, s *control.Status) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	local := func(t time.Time) string { return t.In(form.Berlin).Format("2006-01-02 15:04:05") }
+	maybe := func(t *time.Time) string {
+		if t == nil {
+			return "never"
+		}
+		return local(*t)
+	}
+	if len(s.Causes) == 0 {
+		fmt.Fprintln(w, "all well")
+	}
+	for _, c := range s.Causes {
+		fmt.Fprintf(w, "WRONG\t%s\n\t%s\n", c.Meaning(), c.Remedy())
+	}
+	fmt.Fprintf(w, "gateway\t%s, running since %s\n", s.Gateway, local(s.Started))
+	fmt.Fprintf(w, "clock\t%s, %s\n", local(s.Now.Time), s.Now.Quality)
+	for _, m := range s.Meters {
+		fmt.Fprintf(w, "meter %s\t%s\n", m.Name, describeLine(m.Line, local))
+		fmt.Fprintf(w, "\tdevice %s, last reading %s\n", m.Device, maybe(m.LastReading))
+		var registers []string
+		for _, code := range slices.Sorted(maps.Keys(m.Registers)) {
+			registers = append(registers, fmt.Sprintf("%s %s Wh", code, m.Registers[code]))
+		}
+		if m.PowerW.Valid {
+			registers = append(registers, m.PowerW.Decimal.String()+" W")
+		}
+		if len(registers) > 0 {
+			fmt.Fprintf(w, "\t%s\n", strings.Join(registers, " · "))
+		}
+		if m.LastBoundary != nil {
+			fmt.Fprintf(w, "\tlast boundary kept %s\n", local(m.LastBoundary.Time()))
+		}
+	}
+	fmt.Fprintf(w, "store\t%d readings, %d of %d kB\n", s.Store.Boundaries, s.Store.UsedBytes/1000, s.Store.LimitBytes/1000)
+	if s.Store.Error != "" {
+		fmt.Fprintf(w, "\ttakes nothing: %s; %d readings wait in memory\n", s.Store.Error, s.Store.Unsaved)
+	}
+	for _, e := range s.Endpoints {
+		fmt.Fprintf(w, "endpoint\t%s\n\t%d waiting, %d set aside, last acknowledged %s\n", e.Endpoint, e.Waiting, e.SetAside, maybe(e.LastSuccess))
+		if e.Oldest != nil {
+			fmt.Fprintf(w, "\toldest waits since %s\n", maybe(e.Oldest))
+		}
+		if e.Failures > 0 {
+			fmt.Fprintf(w, "\t%d attempts failed since %s, next %s: %s\n", e.Failures, maybe(e.FailingFrom), maybe(e.NextAttempt), e.LastError)
+		}
+	}
+	if d := s.NextDue; d != nil {
+		fmt.Fprintf(w, "next due\t%s, row %d of %s to %s\n", local(d.At), d.Row, d.MaLo, d.To)
+	}
+	fmt.Fprintf(w, "certificates\tvalid until %s\n", local(s.CertsEnd))
+	return w.Flush()
+}
+
+// describeLine says in one line what comes from a meter's port.
+func describeLine(l meter.LineState, local func(time.Time) string) string {
+	text := l.Source
+	switch {
+	case !l.Open && l.Error != "":
+		text += ": " + l.Error
+	case l.Telegrams == 0:
+		text += fmt.Sprintf(": %d bytes, no telegram yet", l.Bytes)
+	default:
+		text += fmt.Sprintf(": %d telegrams, the last %s", l.Telegrams, local(l.LastTelegram))
+	}
+	for _, reason := range slices.Sorted(maps.Keys(l.Refused)) {
+		text += fmt.Sprintf(" · refused %d %s", l.Refused[reason], reason)
+	}
+	return text
+}
