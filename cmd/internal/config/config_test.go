@@ -46,7 +46,7 @@ func TestExampleIsRightWithEverythingSwitchedOn(t *testing.T) {
 	var lines []string
 	for line := range strings.Lines(string(data)) {
 		if rest, ok := strings.CutPrefix(line, "# "); ok && (strings.HasPrefix(rest, "[") || strings.Contains(rest, " = ")) &&
-			!strings.Contains(rest, "tcp://") && !strings.Contains(rest, "https://…") {
+			!strings.Contains(rest, "tcp://") && !strings.Contains(rest, "serial:") && !strings.Contains(rest, "https://…") {
 			line = rest
 		}
 		lines = append(lines, line)
