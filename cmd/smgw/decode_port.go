@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.bug.st/serial"
+
+	"smgw/meter"
+	"smgw/sml"
+)
+
+// listener reads a source and remembers what it heard, to say what may be
+// wrong where no telegram comes.
+type listener struct {
+	r     io.Reader
+	bytes int64
+	first []byte // the first bytes heard
+	torn  int    // frames that were begun and refused
+	found func() // called at each telegram
+}
+
+// firstBytes is how much of a silent line's noise is looked at.
+const firstBytes = 256
+
+func (l *listener) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	l.bytes += int64(n)
+	if room := firstBytes - len(l.first); room > 0 {
+		l.first = append(l.first, p[:min(n, room)]...)
+	}
+	return n, err
+}
+
+func (l *listener) refused(r *sml.RefusedError) {
+	if r.Reason != sml.Noise {
+		l.torn++
+	}
+}
+
+// explainSilence says what is likely wrong when a port was open for a while
+// and no telegram came.
+func (l *listener) explainSilence(source meter.Source, waited time.Duration) error {
+	switch {
+	case l.bytes == 0:
+		return fmt.Errorf(`%s: not a byte in %v. Is the reading head on the meter's info port, on the right way up (the cable hangs down)?
+  Does the meter push by itself? Some do only after the PIN was entered once`, source, waited)
+	case l.torn > 0 || bytes.Contains(l.first, []byte("\x1b\x1b\x1b\x1b\x01\x01\x01\x01")):
+		return fmt.Errorf(`%s: SML comes, but no telegram whole, in %v. Move the head a little so that it sits flat and centred;
+  keep sunlight and other infrared off it; try a shorter cable`, source, waited)
+	case looksLikeD0(l.first):
+		return fmt.Errorf(`%s: the meter sends plain text (IEC 62056-21, "D0"), not SML. See whether its menu can switch the info port to SML`, source)
+	}
+	return fmt.Errorf(`%s: light, but no SML: %s in %v and no start of a telegram (first: % x). The speed may be wrong (SML is 9600 8N1),
+  the head upside down or on the wrong side, or an infrared remote control or the sun may shine in`,
+		source, count(int(l.bytes), "byte"), waited, l.first[:min(len(l.first), 8)])
+}
+
+// looksLikeD0 reports whether bytes are mostly the printable seven-bit text of
+// IEC 62056-21, whose parity may sit in the eighth bit, and have its brackets.
+func looksLikeD0(b []byte) bool {
+	printable, brackets := 0, 0
+	for _, c := range b {
+		c &= 0x7f
+		if c >= ' ' && c < 0x7f || c == '\r' || c == '\n' {
+			printable++
+		}
+		if c == '(' || c == '/' {
+			brackets++
+		}
+	}
+	return len(b) >= 16 && brackets > 0 && printable*10 >= len(b)*9
+}
+
+// explainOpen says what to do about a source that cannot be opened.
+func explainOpen(source meter.Source, err error) error {
+	path, isPort := strings.CutPrefix(source.String(), "serial:")
+	if !isPort {
+		return fmt.Errorf("opening %s: %w", source, err)
+	}
+	var port *serial.PortError
+	code := serial.PortErrorCode(-1)
+	if errors.As(err, &port) {
+		code = port.Code()
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || code == serial.PortNotFound:
+		return fmt.Errorf("%s: there is no such port. %s", path, portsHere())
+	case errors.Is(err, fs.ErrPermission) || code == serial.PermissionDenied:
+		return fmt.Errorf(`%s: no permission. Become a member of the group that owns it, then log in again:
+  sudo usermod -aG %s $USER`, path, groupOf(path))
+	case code == serial.PortBusy:
+		return busy(path, "another program")
+	case code == serial.InvalidSerialPort || errors.Is(err, syscall.ENOTTY) || errors.Is(err, syscall.EINVAL):
+		return fmt.Errorf("%s: this is no serial port. %s", path, portsHere())
+	}
+	return fmt.Errorf("opening %s: %w", path, err)
+}
+
+// portsHere lists the ports that a reading head may be at.
+func portsHere() string {
+	for _, pattern := range []string{"/dev/serial/by-id/*", "/dev/ttyUSB*", "/dev/ttyACM*", "/dev/ttyAMA*", "/dev/serial[0-9]"} {
+		if found, _ := filepath.Glob(pattern); len(found) > 0 {
+			return "There are: " + strings.Join(found, ", ")
+		}
+	}
+	return "No reading head is plugged in: see what `dmesg` says when you plug it in"
+}
+
+// groupOf names the group that owns a port, dialout where it cannot be told.
+func groupOf(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "dialout"
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return "dialout"
+	}
+	groups, _ := os.ReadFile("/etc/group") // without os/user, which may want a C library
+	for line := range strings.Lines(string(groups)) {
+		if f := strings.Split(line, ":"); len(f) > 2 && f[2] == strconv.Itoa(int(stat.Gid)) && f[0] != "root" {
+			return f[0]
+		}
+	}
+	return "dialout"
+}
+
+func busy(path, by string) error {
+	return fmt.Errorf(`%s: busy, %s has it open. If that is the agent, ask it: smgw status
+  or stop it for now: sudo systemctl stop smgw`, path, by)
+}
+
+// portInUse finds out whether another process has a serial port open. Opening
+// it tells only those who are not root: root opens a busy port all the same,
+// and then both get half the bytes.
+func portInUse(source meter.Source) error {
+	path, isPort := strings.CutPrefix(source.String(), "serial:")
+	if !isPort {
+		return nil
+	}
+	device, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil // opening it will say
+	}
+	if strings.HasPrefix(device, "/dev/pts/") {
+		return nil // a simulated meter, which keeps both ends open
+	}
+	open, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, fd := range open {
+		if target, err := os.Readlink(fd); err != nil || target != device {
+			continue
+		}
+		pid := strings.Split(fd, "/")[2]
+		if pid == strconv.Itoa(os.Getpid()) {
+			continue
+		}
+		name, _ := os.ReadFile("/proc/" + pid + "/comm")
+		return busy(path, fmt.Sprintf("%s (process %s)", strings.TrimSpace(string(name)), pid))
+	}
+	return nil
+}
