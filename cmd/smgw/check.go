@@ -74,7 +74,7 @@ the exit status at 0.`,
 			return m.print(cmd.OutOrStdout(), c)
 		},
 	}
-	cmd.Flags().StringVar(&path, "config", config.DefaultPath, "the configuration to read")
+	configFlag(cmd, &path)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
 }

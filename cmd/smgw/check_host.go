@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"smgw/board"
+	"smgw/cmd/internal/agent"
 	"smgw/cmd/internal/config"
 	"smgw/meter"
 	"smgw/tls/identity"
@@ -60,7 +60,7 @@ func warnings(c *config.Config, now time.Time) []string {
 }
 
 func identityWarnings(c *config.Config, now time.Time) []string {
-	id, err := identity.Load(filepath.Join(c.Gateway.StateDir, "identity"))
+	id, err := identity.Load(agent.IdentityDir(c))
 	if err != nil {
 		return []string{err.Error()}
 	}
