@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -377,6 +378,89 @@ func TestDamagedFilesAreRefusedWithAPlace(t *testing.T) {
 			require.LessOrEqual(t, e.Column, len(lines[e.Line-1])+1, "%v", e)
 		}
 	})
+}
+
+// Every contract that the form finds free of contradictions can be written
+// down, and is read as it was meant.
+func TestRightContractsAreReadAsMeant(t *testing.T) {
+	dir := t.TempDir()
+	rapid.Check(t, func(t *rapid.T) {
+		want, text := drawContract(t)
+		require.NoError(t, want.Validate())
+		path := filepath.Join(dir, "smgw.toml")
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		got, err := config.LoadContract(path)
+		require.NoError(t, err, text)
+		require.Equal(t, want, got)
+	})
+}
+
+func drawContract(t *rapid.T) (*form.Contract, string) {
+	var text strings.Builder
+	say := func(format string, a ...any) { fmt.Fprintf(&text, format+"\n", a...) }
+	c := &form.Contract{Edition: form.EditionBK618032, OffsetLimit: form.MaxOffset}
+	melo := "DE" + rapid.StringMatching(`[0-9A-Z]{31}`).Draw(t, "melo")
+	c.MeLo, _ = form.ParseMeteringLocationID(melo)
+	c.TransformerFactor = rapid.Int64Range(1, 1<<40).Draw(t, "factor")
+	say("[contract]\nedition = \"BK6-18-032\"\nmelo = %q\ntransformer_factor = %d", melo, c.TransformerFactor)
+	if rapid.Bool().Draw(t, "holidays") {
+		day := form.Date{Year: rapid.IntRange(2020, 2040).Draw(t, "year"), Month: 5, Day: rapid.IntRange(1, 31).Draw(t, "day")}
+		c.ExtraHolidays = []form.Date{day, day.AddDays(1)}
+		say("extra_holidays = [%q, %s]", day, day.AddDays(1)) // as a text and as TOML's own date
+	}
+	if rapid.Bool().Draw(t, "max_power") {
+		power := decimal.New(rapid.Int64Range(1, 1e6).Draw(t, "power"), -rapid.Int32Range(0, 3).Draw(t, "digits"))
+		c.MaxPowerKW = decimal.NewNullDecimal(power)
+		c.MaxPowerKW.Decimal, _ = decimal.NewFromString(power.String())
+		say("max_power_kw = %s", power)
+	}
+	ids := rapid.SliceOfNDistinct(rapid.StringMatching(`[1-9][0-9]{9}`), 1, 3, rapid.ID[string]).Draw(t, "malos")
+	for i, id := range ids {
+		m := form.MarketLocation{Direction: form.Draw, Meter: "main"}
+		m.MaLo = withCheckDigit(t, id)
+		m.Class = rapid.SampledFrom([]form.Class{form.ClassA, form.ClassB, form.ClassC, form.ClassE}).Draw(t, "class")
+		say("[[market_location]]\nmalo = %q", m.MaLo)
+		roles := []string{"LF", "NB"}
+		if m.Class != form.ClassA {
+			roles = append(roles, rapid.SampledFrom([]string{"ÜNB", "UENB"}).Draw(t, "spelling"))
+		}
+		if m.Class == form.ClassE {
+			m.Direction = form.FeedIn
+			roles = append(roles, "AB")
+		} else {
+			m.TwoTariffs = rapid.Bool().Draw(t, "two_tariffs")
+			say("class = %q\ntwo_tariffs = %v", m.Class, m.TwoTariffs)
+		}
+		say("direction = %q", m.Direction)
+		if rapid.Bool().Draw(t, "meter") {
+			m.Meter = "roof"
+			say("meter = %q", m.Meter)
+		}
+		for _, role := range rapid.Permutation(roles).Draw(t, "roles") {
+			r := form.Receiver{}
+			r.Role, _ = form.ParseRole(role)
+			partner := rapid.StringMatching(`[0-9]{13}`).Draw(t, "partner")
+			r.PartnerID, _ = form.ParsePartnerID(partner)
+			say("[[market_location.receiver]]\nrole = %q\npartner_id = %q", role, partner)
+			if rapid.Bool().Draw(t, "endpoint") {
+				r.Endpoint = fmt.Sprintf("https://host%d.example:8443/in", i)
+				say("endpoint = %q", r.Endpoint)
+			}
+			m.Receivers = append(m.Receivers, r)
+		}
+		c.MarketLocations = append(c.MarketLocations, m)
+	}
+	return c, text.String()
+}
+
+func withCheckDigit(t *rapid.T, ten string) form.MarketLocationID {
+	for digit := range 10 {
+		if id, err := form.ParseMarketLocationID(fmt.Sprint(ten, digit)); err == nil {
+			return id
+		}
+	}
+	t.Fatalf("no check digit fits %s", ten)
+	return form.MarketLocationID{}
 }
 
 func write(t *testing.T, content string) string {
