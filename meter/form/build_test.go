@@ -118,6 +118,7 @@ func TestMonth(t *testing.T) {
 		"is unusable at an end with a clock that is not set":    {"1000! 1100 1400", "0.4 unusable ZA0", "1 1.2 unusable ZA0", "2 1.4 true"},
 		"has an unusable register with a clock that is not set": {"1000 1100 1400!", "0.4 unusable ZA0", "1 1.2 unusable ZA0", "2 1.4 unusable ZA0"},
 		"has true energy in whole kWh, but no true maximum":     {"1000# 1000# 2000#", "1 true", "1 4 unusable ZC4", "2 2 true"},
+		"says clock rather than resolution":                     {"1000! 2000# 3000# 4000#", "3 unusable ZA0", "0 4 unusable ZA0", "3 4 true"},
 		"adds up device by device":                              {"1000 1100 5B 25B", "0.12 true", "0 0.4 preliminary, 1 missing", "3 0.025 true"},
 		"leaves implausible readings out of an exchange":        {"1000 1100 900 5B 25B", "0.12 true", "0 0.4 preliminary, 2 missing", "4 0.025 true"},
 		"warns of a reading at an exchange":                     {"1000 1100w 5B 25B", "0.12 true offset", "0 0.4 preliminary, 1 missing", "3 0.025 true"},

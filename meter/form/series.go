@@ -62,11 +62,23 @@ func newSeries(c *Contract, code obis.Code, readings []meter.BoundaryReading, up
 			cmp.Compare(a.offset, b.offset),
 			cmp.Compare(a.device, b.device),
 			a.value.Cmp(b.value),
+			compareBool(b.clock, a.clock),
+			compareBool(a.coarse, b.coarse),
 		)
 	})
 	s.points = slices.CompactFunc(s.points, func(a, b point) bool { return a.at == b.at })
 	s.judge(c)
 	return s
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
 
 // judge marks the implausible points (FORM.md, Values): lower than an earlier

@@ -35,6 +35,8 @@ const (
 	maxIntervals = 4096
 	// maxQuarters is the longest period: a decade.
 	maxQuarters = 400_000
+	// maxBoundary is in the year 2448.
+	maxBoundary = 1<<24 - 1
 )
 
 // The modes are made once and never changed.
@@ -139,6 +141,9 @@ func Encode(p *form.Payload) ([]byte, error) {
 	if _, ok := p.Row.Row(); !ok {
 		return nil, fmt.Errorf("encode payload: row %d: the form has rows 1 to 9", p.Row)
 	}
+	if !inTime(p.Period.From, p.Period.To) || p.Period.To-p.Period.From < 1 || p.Period.To-p.Period.From > maxQuarters {
+		return nil, fmt.Errorf("encode payload: period from %d to %d: want 1 to %d quarter hours since 1970", p.Period.From, p.Period.To, maxQuarters)
+	}
 	if len(p.Values) == 0 {
 		return nil, errors.New("encode payload: it says nothing: want at least one value")
 	}
@@ -160,6 +165,9 @@ func Encode(p *form.Payload) ([]byte, error) {
 		d.Values = append(d.Values, v)
 	}
 	for _, n := range p.Notices {
+		if !inTime(n.From, n.To) {
+			return nil, fmt.Errorf("encode payload: notice %q from %d to %d: want quarter hours since 1970", n.Kind, n.From, n.To)
+		}
 		d.Notices = append(d.Notices, notice{Kind: n.Kind, From: int64(n.From), Until: int64(n.To), Count: uint32(n.Count)})
 	}
 	b, err := encode.Marshal(&d)
@@ -174,6 +182,9 @@ func Encode(p *form.Payload) ([]byte, error) {
 
 func encodeValue(v *form.Value, start meter.Quarter) (value, error) {
 	w := value{Code: v.Code[:], Kind: uint8(v.Kind), At: int64(v.At), Missing: uint32(v.MissingIntervals)}
+	if !inTime(v.At) {
+		return w, fmt.Errorf("at %d: want quarter hours since 1970", v.At)
+	}
 	if v.Kind == form.LoadProfile {
 		if v.At != start {
 			return w, fmt.Errorf("it starts at %s, its period at %s", v.At, start)
@@ -191,6 +202,16 @@ func encodeValue(v *form.Value, start meter.Quarter) (value, error) {
 		w.Amount, err = newFraction(v.Amount.Decimal)
 	}
 	return w, err
+}
+
+// inTime keeps hostile boundaries away from the calendar.
+func inTime(boundaries ...meter.Quarter) bool {
+	for _, q := range boundaries {
+		if q < 0 || q > maxBoundary {
+			return false
+		}
+	}
+	return true
 }
 
 // Decode reads a payload, strictly: unknown or doubled keys, indefinite lengths,

@@ -276,6 +276,9 @@ func TestDecodeRefuses(t *testing.T) {
 		"a short partner":                 func(m map[int]any) { m[7] = "12345" },
 		"an empty period":                 func(m map[int]any) { m[9] = 0 },
 		"a period of a century":           func(m map[int]any) { m[9] = 4_000_000 },
+		"a period before 1970":            func(m map[int]any) { m[8] = -1 },
+		"a period beyond all calendars":   func(m map[int]any) { m[8] = int64(1) << 62 },
+		"a register beyond all calendars": func(m map[int]any) { m[10].([]any)[2].(map[any]any)[uint64(3)] = int64(1) << 62 },
 		"no values":                       func(m map[int]any) { delete(m, 10) },
 		"a correction that names nothing": func(m map[int]any) { m[11] = 1 },
 		"a short superseded id":           func(m map[int]any) { m[11], m[12] = 1, []byte{1} },
@@ -382,4 +385,22 @@ func FuzzDecode(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, b, again)
 	})
+}
+
+// BenchmarkMonth encodes and signs a load profile of a month, 2,976 quarter hours.
+func BenchmarkMonth(b *testing.B) {
+	p := workingDay(b)
+	p.Period.To = p.Period.From + 2976
+	v := &p.Values[0]
+	for len(v.Intervals) < 2976 {
+		v.Intervals = append(v.Intervals, v.Intervals[:96]...)
+	}
+	k := key(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		encoded, err := wire.Encode(p)
+		require.NoError(b, err)
+		_, err = wire.Sign(encoded, k, []byte("kid"))
+		require.NoError(b, err)
+	}
 }
