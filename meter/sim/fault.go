@@ -18,7 +18,7 @@ const (
 	Flipped   Fault = "flipped"    // a bit is another
 	Torn      Fault = "torn"       // the telegram breaks off, so that the next one's start follows
 	Restarted Fault = "restarted"  // a start sequence stands in its middle
-	CutEnd    Fault = "cut-end"    // it breaks off within its end sequence
+	CutEnd    Fault = "cut-end"    // it breaks off within its end sequence, at the CRC the latest
 	Stray     Fault = "stray"      // one to five 1b right before its start
 	Flood     Fault = "flood"      // hundreds of 1b before it
 	Noise     Fault = "noise"      // some hundred bytes of anything before it
@@ -127,7 +127,7 @@ func (f Fault) append(dst, t []byte, s strike) []byte {
 		i := s.place(t, n)
 		return append(append(dst, t[:i]...), t[i+n:]...)
 	case Doubled:
-		i := s.place(t, 0)
+		i := s.between(8, len(t)-2) // one more 1b at the start would be a stray one
 		return append(append(dst, t[:i+1]...), t[i:]...)
 	case Swapped:
 		i := s.place(t, 1)
@@ -143,10 +143,10 @@ func (f Fault) append(dst, t []byte, s strike) []byte {
 	case Torn:
 		return append(dst, t[:s.between(1, len(t)-9)]...)
 	case Restarted:
-		i := s.between(8, len(t)-9)
+		i := s.between(9, len(t)-9)
 		return append(append(append(dst, t[:i]...), startSequence...), t[i:]...)
 	case CutEnd:
-		return append(dst, t[:len(t)-s.between(1, 7)]...)
+		return append(dst, t[:len(t)-s.between(2, 7)]...)
 	case Stray:
 		dst = append(dst, bytes.Repeat([]byte{0x1b}, s.between(1, 5))...)
 	case Flood:

@@ -37,9 +37,15 @@ func (m *Meter) Shows(at time.Time) map[obis.Code]decimal.Decimal {
 	now := m.moment(at)
 	shown := map[obis.Code]decimal.Decimal{}
 	for i := range m.Model.list {
-		if r := &m.Model.list[i]; r.is < maker {
-			shown[r.code] = decimal.New(r.raw(&now), int32(r.scaler))
+		r := &m.Model.list[i]
+		if r.is >= maker {
+			continue
 		}
+		value := decimal.New(r.raw(&now), int32(r.scaler))
+		if r.is == powerAmount && now.power < 0 {
+			value = value.Neg() // the status says so
+		}
+		shown[r.code] = value
 	}
 	return shown
 }

@@ -65,13 +65,14 @@ const (
 type status uint8
 
 const (
-	noStatus status = iota
-	fnn3            // FNN status word in three octets
-	fnn4            // in four
-	bit5            // two octets, direction in bit 5 (EMH ED300L)
-	vendor2         // 0x0182 in two octets
-	vendor3         // 0x010180 in three
-	vendor4         // 0x0182 in four
+	noStatus    status = iota
+	fnn3               // FNN status word in three octets
+	fnn4               // in four
+	fnn3Drawing        // in three, and says drawing all the time
+	bit5               // two octets, direction in bit 5 (EMH ED300L)
+	vendor2            // 0x0182 in two octets
+	vendor3            // 0x010180 in three
+	vendor4            // 0x0182 in four
 )
 
 // entryTime is how an entry states when it was measured.
@@ -103,6 +104,8 @@ func (s status) word(power int64) sml.Uint {
 			word = fnnIdle
 		}
 		return sml.Uint{Value: word, Size: map[status]uint8{fnn3: 3, fnn4: 4}[s]}
+	case fnn3Drawing:
+		return sml.Uint{Value: fnnDrawing, Size: 3}
 	case bit5:
 		if power < 0 {
 			return sml.Uint{Value: 0x1b0, Size: 2}

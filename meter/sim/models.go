@@ -120,7 +120,7 @@ var Models = []*Model{
 		list: []register{
 			{code: obis.MakerFNN, is: maker, time: zeroTime},
 			{code: obis.ServerID, is: device, time: zeroTime},
-			{code: obis.Drawn, is: drawn, scaler: -1, status: fnn3, time: zeroTime},
+			{code: obis.Drawn, is: drawn, scaler: -1, status: fnn3Drawing, time: zeroTime},
 			{code: obis.FedIn, is: fedIn, scaler: -1, time: zeroTime},
 			{code: obis.Power, is: powerDZG, scaler: -2, time: zeroTime},
 		},
