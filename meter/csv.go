@@ -169,11 +169,10 @@ func parseLine(fields []string) (b BoundaryReading, v RegisterValue, err error) 
 	if optional[1] != "" {
 		return b, v, fmt.Errorf("method %q: a reading has none, only a substitute has", optional[1])
 	}
-	device, err := hex.DecodeString(optional[2])
-	if err != nil {
-		return b, v, fmt.Errorf("server_id %q: want hexadecimal digits", optional[2])
+	b.Device = DeviceID(optional[2]) // only sameness matters, so any name of a device will do
+	if octets, err := hex.DecodeString(optional[2]); err == nil {
+		b.Device = DeviceID(octets)
 	}
-	b.Device = DeviceID(device)
 	return b, v, nil
 }
 

@@ -80,7 +80,6 @@ func TestReadTableSaysWhichLineIsWrong(t *testing.T) {
 		"unusable without why":  {tableHeader + "\n2026-10-25T00:00:00Z,1-0:1.8.0,1,Wh,unusable,0\n", 2, "ZA0"},
 		"an unknown reason":     {tableHeader + ",reason\n2026-10-25T00:00:00Z,1-0:1.8.0,1,Wh,true,0,Z99\n", 2, `reason "Z99"`},
 		"a method":              {tableHeader + ",reason,method\n2026-10-25T00:00:00Z,1-0:1.8.0,1,Wh,true,0,,Z92\n", 2, "only a substitute"},
-		"no server id":          {tableHeader + ",reason,method,server_id\n2026-10-25T00:00:00Z,1-0:1.8.0,1,Wh,true,0,,,xyz\n", 2, "hexadecimal"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,25 @@
+// Package form is the standard form "Datenkommunikation mit Smart-Meter-Gateway"
+// after § 54 MsbG: what a gateway may send about a metering point, to whom and
+// when. It is pure: contract and readings in, payloads out. It does no I/O and
+// reads no clock, so that the same payload can be built by the agent, by a bench
+// in fast time, and by anybody who doubts it.
+//
+//	for _, due := range contract.Settled(after, upTo) {
+//		payload, err := form.Build(contract, due, readings)
+//		…
+//	}
+//
+// Rows are the nine lines of the form, as data. A Contract says which of them
+// apply to its market locations, and who the receivers are; what it does not
+// entitle cannot be built (DeniedError). Plan and Settled turn rows into dates:
+// working days and months of German local time, whose days have 92, 96 or 100
+// quarter hours.
+//
+// Build judges each register's boundary readings once, oldest first: too far off
+// its boundary, implausible, or good. Every value follows from that judgement,
+// exactly and with its State: what cannot be known is absent with a Reason, and
+// never zero. All numbers are decimals from the telegram to the payload.
+//
+// The rules stand in FORM.md; a model of them, slow and independent, is in the
+// tests.
+package form
