@@ -25,16 +25,27 @@ func (s *Store) PutBoundary(b meter.BoundaryReading, events ...Event) error {
 	}
 	key := boundaryKey(b.Meter, b.Boundary, b.Device)
 	value := seal(kindBoundary, key, encodeBoundary(&b))
-	err := s.update(func(t *txn) error {
+	err := s.makingRoom(b.Boundary.Time().Add(b.Offset), func() error { return s.putBoundary(key, value, events) })
+	if err != nil {
+		return fmt.Errorf("store boundary reading of meter %s at %s: %w", b.Meter, b.Boundary, err)
+	}
+	return nil
+}
+
+func (s *Store) putBoundary(key, value []byte, events []Event) error {
+	return s.update(func(t *txn) error {
 		fresh, archive := t.Bucket(bucketFresh), t.Bucket(bucketBoundaries)
 		for _, have := range [][]byte{fresh.Get(key), archive.Get(key)} {
 			if have == nil {
 				continue
 			}
 			if !bytes.Equal(have, value) {
-				return fmt.Errorf("%w", ErrConflict)
+				return ErrConflict
 			}
 			return t.append(events)
+		}
+		if err := s.withinLimit(t, 0); err != nil {
+			return err
 		}
 		if err := makeRoom(fresh, archive, elementSize(key, value)); err != nil {
 			return err
@@ -44,10 +55,6 @@ func (s *Store) PutBoundary(b meter.BoundaryReading, events ...Event) error {
 		}
 		return t.append(events)
 	})
-	if err != nil {
-		return fmt.Errorf("store boundary reading of meter %s at %s: %w", b.Meter, b.Boundary, err)
-	}
-	return nil
 }
 
 // Boundaries returns a meter's readings from one boundary to another, both

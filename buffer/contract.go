@@ -22,7 +22,7 @@ func (s *Store) PutContract(v ContractVersion, events ...Event) error {
 	if v.From < 0 || int64(v.From) > maxQuarter {
 		return fmt.Errorf("store contract: midnight %d out of range", int64(v.From))
 	}
-	key := binary.BigEndian.AppendUint32(nil, uint32(v.From))
+	key := contractKey(v.From)
 	err := s.update(func(t *txn) error {
 		if err := t.Bucket(bucketContracts).Put(key, seal(kindContract, key, v.Text)); err != nil {
 			return err
@@ -47,3 +47,5 @@ func (s *Store) Contracts() (versions []ContractVersion, err error) {
 	})
 	return versions, err
 }
+
+func contractKey(from meter.Quarter) []byte { return binary.BigEndian.AppendUint32(nil, uint32(from)) }

@@ -72,7 +72,22 @@ func (s *Store) Build(series string, upTo meter.Quarter, items []Item, events ..
 			return fmt.Errorf("build series %s: %w", series, err)
 		}
 	}
-	err := s.update(func(t *txn) error {
+	err := s.makingRoom(upTo.Time(), func() error { return s.build(series, upTo, items, events) })
+	if err != nil {
+		return fmt.Errorf("store %d payloads of series %s up to %s: %w", len(items), series, upTo, err)
+	}
+	return nil
+}
+
+func (s *Store) build(series string, upTo meter.Quarter, items []Item, events []Event) error {
+	var size int64
+	for _, it := range items {
+		size += int64(len(it.Body)) + pageSize
+	}
+	return s.update(func(t *txn) error {
+		if err := s.withinLimit(t, size); err != nil {
+			return err
+		}
 		for _, it := range items {
 			if t.Bucket(bucketItems).Get([]byte(it.ID)) != nil {
 				continue
@@ -95,10 +110,6 @@ func (s *Store) Build(series string, upTo meter.Quarter, items []Item, events ..
 		}
 		return t.append(events)
 	})
-	if err != nil {
-		return fmt.Errorf("store %d payloads of series %s up to %s: %w", len(items), series, upTo, err)
-	}
-	return nil
 }
 
 // BuiltUpTo returns the mark of a series, and false when it has none.

@@ -25,7 +25,6 @@ type Recovery struct {
 // Journal entries and losses that this package makes by itself.
 const (
 	EventRecovered = "store.recovered"
-	EventErased    = "store.erased"
 	EventDropped   = "store.dropped"
 
 	LossDamaged = "store_damaged" // the store was damaged; Count: unreadable records and pages

@@ -20,8 +20,8 @@ import (
 const Schema = 1
 
 const (
-	pageSize     = 4096    // of the file, on every machine: a file can be carried to another
-	growth       = 1 << 20 // the file grows by this much once it is larger
+	pageSize     = 4096      // of the file, on every machine: a file can be carried to another
+	growth       = 256 << 10 // the file grows by this much once it is larger
 	waitForOther = time.Second
 	// reserve is what bbolt may use beyond the limit, so that a full store can
 	// still be emptied: freeing pages writes pages first.
@@ -60,7 +60,9 @@ var tables = []struct {
 
 // Options of a store. The zero value serves.
 type Options struct {
-	Limit int64 // the file's largest size in bytes; 0 is DefaultLimit
+	// Limit is how many bytes of the file may be in use; 0 is DefaultLimit. The
+	// file itself may be 1.3 MB larger.
+	Limit int64
 }
 
 // Store is an open store. Its methods may be called from several goroutines.
@@ -114,7 +116,7 @@ func openFile(path string, limit int64) (*bolt.DB, error) {
 			NoFreelistSync: true, // saves two pages a commit; the free pages are found when opening
 			FreelistType:   bolt.FreelistMapType,
 			PageSize:       pageSize,
-			MaxSize:        int(limit + reserve),
+			MaxSize:        int(limit + reserve + growth), // bbolt counts what it would grow by
 			OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
 				file, err = os.OpenFile(name, flag&^os.O_CREATE, mode)
 				return file, err

@@ -2,7 +2,6 @@ package buffer_test
 
 import (
 	"errors"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -292,31 +291,4 @@ func TestStoreServesManyGoroutines(t *testing.T) {
 	got, err := s.Boundaries("main", day0, day0+1000)
 	require.NoError(t, err)
 	require.Len(t, got, 100)
-}
-
-func TestFullStoreSaysSoAndGoesOn(t *testing.T) {
-	s := openWith(t, buffer.Options{Limit: buffer.MinLimit})
-	var put []string
-	var err error
-	for n := 0; ; n++ {
-		it := item(n)
-		it.Body = make([]byte, 20_000)
-		if err = s.Build("x", day0, []buffer.Item{it}); err != nil {
-			break
-		}
-		put = append(put, it.ID)
-		require.Less(t, n, 10_000, "the limit never came")
-	}
-	require.ErrorIs(t, err, buffer.ErrFull)
-	info, err := os.Stat(s.path)
-	require.NoError(t, err)
-	require.LessOrEqual(t, info.Size(), int64(buffer.MinLimit+1<<20))
-	for _, id := range put[:len(put)/2] {
-		require.NoError(t, s.Acknowledge(id, noon))
-	}
-	require.NoError(t, s.PutBoundary(reading("main", day0)))
-	s.reopen()
-	st, err := s.Stats()
-	require.NoError(t, err)
-	require.EqualValues(t, len(put)-len(put)/2, st.Waiting)
 }

@@ -13,7 +13,7 @@ work=$(mktemp -d)
 trap 'mountpoint -q "$work/mnt" && umount "$work/mnt"; rm -rf "$work"' EXIT
 mkdir "$work/mnt"
 dd if=/dev/zero of="$work/image" bs=1M count=128 status=none
-mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 "$work/image"
+mkfs.ext4 -q -F -b 4096 -E lazy_itable_init=0,lazy_journal_init=0 "$work/image"
 mount -o loop,noatime "$work/image" "$work/mnt"
 device=$(basename "$(findmnt -no SOURCE "$work/mnt")")
 go test -c -o "$work/buffer.test" ./buffer

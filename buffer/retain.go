@@ -1,0 +1,317 @@
+package buffer
+
+import (
+	"bytes"
+	"crypto"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"smgw/meter"
+)
+
+// Ceilings of retention after FORM.md, Keeping and erasing. A policy may keep
+// less, never more.
+const (
+	HistoryCeiling  = 24 * 31 * 24 * time.Hour // the consumer's own history: 24 months
+	EvidenceCeiling = 90 * 24 * time.Hour      // who received or looked at what
+)
+
+// Policy says how long acknowledged data are kept.
+type Policy struct {
+	History  time.Duration // quarter hours that nothing waits for; 0 is HistoryCeiling
+	Evidence time.Duration // journal, and ids of settled items; 0 is EvidenceCeiling
+	Key      crypto.Signer // signs where the journal begins after its old end is erased; may be nil
+}
+
+// Retained counts what retention erased.
+type Retained struct {
+	Boundaries int64
+	Entries    int64 // of the journal
+	Items      int64 // settled ones
+	Expired    int64 // items and quarter hours beyond the legal ceiling, though never acknowledged
+	Compacted  bool
+}
+
+// Retain erases what is older than a policy allows, and compacts the file when
+// more than a sixth of it is free. Quarter hours that a waiting item or an
+// unfinished series needs are kept, however old, up to the ceiling of § 60(6)
+// MsbG: three years after the end of their calendar year. Call it once a day,
+// with a clock that is right: what it erases is gone.
+func (s *Store) Retain(now time.Time, p Policy) (Retained, error) {
+	if p.History == 0 {
+		p.History = HistoryCeiling
+	}
+	if p.Evidence == 0 {
+		p.Evidence = EvidenceCeiling
+	}
+	var r Retained
+	if p.History < 0 || p.History > HistoryCeiling || p.Evidence < 0 || p.Evidence > EvidenceCeiling {
+		return r, fmt.Errorf("retention of %s and %s: at most %s and %s", p.History, p.Evidence, HistoryCeiling, EvidenceCeiling)
+	}
+	err := errors.Join(
+		s.retainBoundaries(now, p, &r),
+		s.retainItems(now, p, &r),
+		s.retainJournal(now, p, &r),
+		s.retainContracts(now),
+	)
+	if err == nil {
+		r.Compacted, err = s.compactIfWorthwhile()
+	}
+	if err != nil {
+		return r, fmt.Errorf("retention: %w", err)
+	}
+	return r, nil
+}
+
+// legalCeiling is the instant before which nothing personal may be left.
+func legalCeiling(now time.Time) time.Time {
+	return time.Date(now.Year()-3, 1, 1, 0, 0, 0, 0, time.UTC)
+}
+
+func (s *Store) retainBoundaries(now time.Time, p Policy, r *Retained) error {
+	meters, err := s.Meters()
+	if err != nil {
+		return err
+	}
+	ceiling := meter.QuarterOf(legalCeiling(now))
+	for _, m := range meters {
+		needed, err := s.neededFrom(m)
+		if err != nil {
+			return err
+		}
+		old := meter.QuarterOf(now.Add(-p.History))
+		n, err := s.eraseBoundaries(m, min(old, needed), 0)
+		r.Boundaries += n
+		if err != nil {
+			return err
+		}
+		if needed >= ceiling {
+			continue
+		}
+		if n, err = s.loseBoundaries(m, ceiling, 0, LossExpired, now); err != nil {
+			return err
+		}
+		r.Expired += n
+	}
+	return nil
+}
+
+// neededFrom returns the first boundary of a meter that a waiting item was made
+// from, or that a series may still be built from. Marks belong to no meter, so
+// the series that lags most behind decides for all.
+func (s *Store) neededFrom(meterName string) (meter.Quarter, error) {
+	needed := meter.Quarter(maxQuarter)
+	s.outbox.each(func(it *Item) {
+		if it.Needs.Meter == meterName {
+			needed = min(needed, it.Needs.From)
+		}
+	})
+	series, err := s.Series()
+	if len(series) == 0 {
+		return 0, err // nothing was ever built: all may be needed
+	}
+	for _, q := range series {
+		needed = min(needed, q)
+	}
+	return needed, err
+}
+
+// eraseBoundaries deletes a meter's readings before a boundary, oldest first,
+// at most limit of them (0: all), in commits of bounded size.
+func (s *Store) eraseBoundaries(meterName string, before meter.Quarter, limit int64) (erased int64, err error) {
+	for {
+		n := 0
+		err := s.update(func(t *txn) error {
+			n = 0
+			for _, name := range [][]byte{bucketBoundaries, bucketFresh} {
+				b, prefix := t.Bucket(name), meterPrefix(meterName)
+				var old [][]byte
+				c := b.Cursor()
+				for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix) && n+len(old) < batch; k, _ = c.Next() {
+					if len(k) < len(prefix)+4 || meter.Quarter(binary.BigEndian.Uint32(k[len(prefix):])) >= before ||
+						limit > 0 && erased+int64(n+len(old)) >= limit {
+						break
+					}
+					old = append(old, bytes.Clone(k))
+				}
+				for _, k := range old {
+					if err := b.Delete(k); err != nil {
+						return err
+					}
+				}
+				n += len(old)
+			}
+			return nil
+		})
+		if err != nil {
+			return erased, err
+		}
+		erased += int64(n)
+		if n < batch || limit > 0 && erased >= limit {
+			return erased, nil
+		}
+	}
+}
+
+// loseBoundaries deletes readings that are still needed, and says so.
+func (s *Store) loseBoundaries(meterName string, before meter.Quarter, limit int64, why string, at time.Time) (int64, error) {
+	first, found, err := s.FirstBoundary(meterName)
+	if err != nil || !found || first.Boundary >= before {
+		return 0, err
+	}
+	n, err := s.eraseBoundaries(meterName, before, limit)
+	if n == 0 || err != nil {
+		return n, err
+	}
+	upTo := before.Time()
+	if next, found, err := s.FirstBoundary(meterName); err == nil && found && next.Boundary < before {
+		upTo = next.Boundary.Time()
+	}
+	return n, s.AddLoss(
+		[]Loss{{At: at, Kind: why, Subject: meterName, From: first.Boundary.Time(), To: upTo, Count: n}},
+		Event{At: at, Kind: EventDropped, Detail: map[string]string{
+			"why": why, "meter": meterName, "from": first.Boundary.String(), "to": upTo.Format(time.RFC3339), "boundaries": strconv.FormatInt(n, 10),
+		}})
+}
+
+// retainItems forgets ids of items settled long ago, and drops what nobody
+// took within the legal ceiling.
+func (s *Store) retainItems(now time.Time, p Policy, r *Retained) error {
+	var forget []string
+	if err := s.Items(func(it Item) bool {
+		if (it.State == Acknowledged || it.State == GivenUp) && it.Settled.Before(now.Add(-p.Evidence)) {
+			forget = append(forget, it.ID)
+		}
+		return true
+	}); err != nil {
+		return err
+	}
+	if len(forget) > 0 {
+		if err := s.update(func(t *txn) error {
+			for _, id := range forget {
+				if err := t.Bucket(bucketItems).Delete([]byte(id)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	r.Items += int64(len(forget))
+	var expired []Item
+	s.outbox.each(func(it *Item) {
+		if it.Created.Before(legalCeiling(now)) {
+			expired = append(expired, *it)
+		}
+	})
+	for _, it := range expired {
+		if err := s.dropItem(it, LossExpired, now); err != nil {
+			return err
+		}
+		r.Expired++
+	}
+	return nil
+}
+
+// dropItem ends an unsettled item without delivering it, and says so.
+func (s *Store) dropItem(it Item, why string, at time.Time) error {
+	return s.update(func(t *txn) error {
+		it.State, it.Settled, it.LastError = GivenUp, at, why
+		it.Revision++
+		if err := t.Bucket(bucketBodies).Delete([]byte(it.ID)); err != nil {
+			return err
+		}
+		if err := t.putItem(it); err != nil {
+			return err
+		}
+		l := Loss{At: at, Kind: why, Subject: it.ID, Count: 1}
+		if it.Needs != (Span{}) {
+			l.From, l.To = it.Needs.From.Time(), it.Needs.To.Time()
+		}
+		if err := appendLosses(t.Tx, []Loss{l}); err != nil {
+			return err
+		}
+		return t.append([]Event{{At: at, Kind: EventDropped, Detail: map[string]string{"why": why, "id": it.ID, "endpoint": it.Endpoint}}})
+	})
+}
+
+// retainJournal erases the entries that are older than the policy allows, from
+// the old end on, and signs where the journal now begins. A clock that once
+// stood wrong ends it early: what follows a younger entry is kept with it.
+func (s *Store) retainJournal(now time.Time, p Policy, r *Retained) error {
+	cutoff := now.Add(-p.Evidence)
+	var last link
+	err := s.view(func(tx *bolt.Tx) error {
+		c := tx.Bucket(bucketJournal).Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			e, _, err := openEntry(k, v)
+			if err != nil || !e.At.Before(cutoff) {
+				return nil // what is broken is not erased but found by VerifyJournal
+			}
+			last = link{e.Seq, e.Hash}
+		}
+		return nil
+	})
+	if err != nil || last.seq == 0 {
+		return err
+	}
+	anchor, err := sign(Anchor{Seq: last.seq, Hash: last.hash, At: now}, p.Key)
+	if err != nil {
+		return fmt.Errorf("sign the journal's anchor: %w", err)
+	}
+	return s.update(func(t *txn) error {
+		if err := writeAnchor(t.Tx, anchor); err != nil {
+			return err
+		}
+		n, err := eraseJournalUpTo(t.Tx, last.seq)
+		r.Entries += n
+		return err
+	})
+}
+
+// retainContracts erases versions that another took the place of before the
+// legal ceiling.
+func (s *Store) retainContracts(now time.Time) error {
+	versions, err := s.Contracts()
+	if err != nil {
+		return err
+	}
+	ceiling := meter.QuarterOf(legalCeiling(now))
+	var old [][]byte
+	for i := 1; i < len(versions) && versions[i].From < ceiling; i++ {
+		old = append(old, contractKey(versions[i-1].From))
+	}
+	if len(old) == 0 {
+		return nil
+	}
+	return s.update(func(t *txn) error {
+		for _, k := range old {
+			if err := t.Bucket(bucketContracts).Delete(k); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// worthwhile is how much must be free before a file is compacted, which writes
+// all the rest: this, and a sixth of the file.
+const worthwhile = 512 << 10
+
+func (s *Store) compactIfWorthwhile() (bool, error) {
+	st, err := s.Stats()
+	if err != nil {
+		return false, err
+	}
+	free := st.FileBytes - st.UsedBytes
+	if free < worthwhile || free*6 < st.FileBytes {
+		return false, nil
+	}
+	return true, s.Compact()
+}

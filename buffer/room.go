@@ -1,0 +1,95 @@
+package buffer
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// errLimit is the ErrFull of the store's own limit, not of the disk.
+var errLimit = fmt.Errorf("%w: its limit is reached", ErrFull)
+
+// withinLimit refuses a write that could take the store over its limit. What
+// frees pages does not ask: it has the reserve.
+func (s *Store) withinLimit(t *txn, more int64) error {
+	st := s.db.Stats()
+	used := t.Size() - int64(st.FreePageN+st.PendingPageN)*pageSize
+	if used+more > s.options.Limit {
+		return fmt.Errorf("%w: %d of %d bytes are in use", errLimit, used, s.options.Limit)
+	}
+	return nil
+}
+
+// makingRoom runs a write, and when the store is full lets something give way
+// and runs it again. A full disk takes nothing but acknowledged quarter hours:
+// it is somebody else's doing, and may pass.
+func (s *Store) makingRoom(at time.Time, write func() error) error {
+	for {
+		err := write()
+		if !errors.Is(err, ErrFull) {
+			return err
+		}
+		freed, gerr := s.giveWay(at, errors.Is(err, errLimit))
+		if gerr != nil {
+			return errors.Join(err, gerr)
+		}
+		if !freed {
+			return err
+		}
+	}
+}
+
+// dropAtOnce is how many items give way together.
+const dropAtOnce = 8
+
+// giveWay erases what can be missed most, and reports whether there was
+// anything: first quarter hours that nothing waits for, the oldest before the
+// others. Last of all, and only when unacknowledged data may go, the oldest
+// items, and when there are none, quarter hours that are not built into
+// anything yet. Each of these is a Loss.
+func (s *Store) giveWay(at time.Time, unacknowledged bool) (bool, error) {
+	meters, err := s.Meters()
+	if err != nil {
+		return false, err
+	}
+	for _, m := range meters {
+		needed, err := s.neededFrom(m)
+		if err != nil {
+			return false, err
+		}
+		// The newest stay in any case: the agent goes on from them.
+		last, _, err := s.LastBoundary(m)
+		if err != nil {
+			return false, err
+		}
+		if n, err := s.eraseBoundaries(m, min(needed, last.Boundary), batch); n > 0 || err != nil {
+			return n > 0, err
+		}
+	}
+	if !unacknowledged {
+		return false, nil
+	}
+	var items []Item
+	s.outbox.each(func(it *Item) { items = append(items, *it) })
+	slices.SortFunc(items, func(a, b Item) int { return cmp.Or(a.Created.Compare(b.Created), byDue(&a, &b)) })
+	for _, it := range items[:min(dropAtOnce, len(items))] {
+		if err := s.dropItem(it, LossFull, at); err != nil {
+			return false, err
+		}
+	}
+	if len(items) > 0 {
+		return true, nil
+	}
+	for _, m := range meters {
+		last, _, err := s.LastBoundary(m)
+		if err != nil {
+			return false, err
+		}
+		if n, err := s.loseBoundaries(m, last.Boundary, batch, LossFull, at); n > 0 || err != nil {
+			return n > 0, err
+		}
+	}
+	return false, nil
+}
