@@ -59,6 +59,12 @@ func (c Cause) String() string { return causes[c].name }
 // MarshalText is String, for JSON.
 func (c Cause) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
+// UnmarshalText is ParseCause.
+func (c *Cause) UnmarshalText(b []byte) (err error) {
+	*c, err = ParseCause(string(b))
+	return err
+}
+
 // Meaning says in a few words what is the matter.
 func (c Cause) Meaning() string { return causes[c].meaning }
 

@@ -33,7 +33,11 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-	// one line for each verb, in the order a newcomer meets them
+		newDemoCommand(),
+		newMeterCommand(),
+		newHeadEndCommand(),
+		newPKICommand(),
+		newAgentCommand(),
 	)
 	return root
 }

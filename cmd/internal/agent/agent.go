@@ -25,25 +25,25 @@ import (
 	"smgw/tls/deliver"
 )
 
-// Options are what an Agent is wired from. All fields but InStep are needed.
+// Options are what an Agent is wired from.
 type Options struct {
-	Config *config.Config
-	Store  *buffer.Store
-	Signer crypto.Signer // the gateway's signature key
-	KeyID  []byte        // names that key in what it signs
-	Client Putter
-	Lamps  board.Lamps
-	Clock  Clock
-	Log    *slog.Logger
-	InStep bool // the bench's: deliver between telegrams, end when every source has ended
+	Config          *config.Config
+	Store           *buffer.Store
+	Signer          crypto.Signer // the gateway's signature key
+	KeyID           []byte        // names that key in what it signs
+	CertificatesEnd time.Time     // when the first of the gateway's certificates ends
+	Client          Putter
+	Lamps           board.Lamps
+	Clock           Clock
+	Log             *slog.Logger
+	InStep          bool // the bench's: deliver between telegrams, end when every source has ended
 }
 
 // Agent is one gateway's agent. Its state is in few places: the store, the
 // newest reading of each meter, and what each sender last heard.
 type Agent struct {
 	Options
-	started         time.Time
-	certificatesEnd time.Time
+	started time.Time
 
 	mu      sync.Mutex // guards all below, and the order of what is written to the store
 	meters  []*meterState
@@ -90,7 +90,7 @@ func New(o Options) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the outbox: %w", err)
 	}
-	endpoints := a.builder.endpoints()
+	endpoints := o.Config.Endpoints()
 	for _, b := range waiting {
 		endpoints = append(endpoints, b.Endpoint) // of an earlier contract, perhaps
 	}
@@ -145,7 +145,7 @@ func (a *Agent) everySecond(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		a.mu.Lock()
-		a.step(a.Clock.Now().Time)
+		a.step(a.Clock.Now())
 		a.mu.Unlock()
 		select {
 		case <-ctx.Done():
@@ -166,7 +166,7 @@ func (a *Agent) received(ctx context.Context, m *meterState, t meter.Telegram) {
 	if !a.InStep {
 		return
 	}
-	a.step(stamp.Time)
+	a.step(stamp)
 	for _, s := range a.senders {
 		s.step(ctx)
 	}
@@ -193,14 +193,14 @@ func (a *Agent) observe(m *meterState, r meter.Reading) {
 
 // step does what is due at now: it keeps the boundaries that no reading can
 // decide any more, builds the periods that are settled, and sets the lamps.
-func (a *Agent) step(now time.Time) {
-	if !clockNeverSet(now) {
+func (a *Agent) step(now meter.Stamp) {
+	if !clockNeverSet(now.Time) {
 		for _, m := range a.meters {
-			a.unsaved.add(m.picker.Expire(now))
+			a.unsaved.add(m.picker.Expire(now.Time))
 		}
 		a.unsaved.flush(a)
 		if a.unsaved.empty() {
-			if err := a.builder.build(now, a.senders); err != nil {
+			if err := a.builder.build(now.Time, a.senders); err != nil {
 				a.Log.Error("building what is due; it is tried again", "err", err)
 			}
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"smgw/board"
 	"smgw/buffer"
@@ -40,7 +41,7 @@ id = "ESMG0000000001"
 state_dir = "STATE"
 
 [[meter]]
-port = "file:STATE/telegrams.bin"
+port = "file:TELEGRAMS"
 
 [headend]
 endpoint = "https://headend.test"
@@ -82,9 +83,12 @@ type bench struct {
 
 var began = form.Date{Year: 2026, Month: time.October, Day: 23} // a Friday
 
-func newBench(t *testing.T) *bench {
-	state := t.TempDir()
-	text := []byte(strings.ReplaceAll(contractText, "STATE", state))
+func newBench(t *testing.T) *bench { return newBenchIn(t, t.TempDir()) }
+
+func newBenchIn(t *testing.T, state string) *bench {
+	telegrams := filepath.Join(t.TempDir(), "telegrams.bin")
+	require.NoError(t, os.WriteFile(telegrams, nil, 0o644))
+	text := []byte(strings.NewReplacer("STATE", state, "TELEGRAMS", telegrams).Replace(contractText))
 	path := filepath.Join(state, "smgw.toml")
 	require.NoError(t, os.WriteFile(path, text, 0o644))
 	c, err := config.Load(path)
@@ -97,7 +101,7 @@ func newBench(t *testing.T) *bench {
 		return deliver.Result{Outcome: deliver.Stored, Status: 201}
 	}
 	b.reopen()
-	t.Cleanup(func() { require.NoError(t, b.store.Close()) })
+	t.Cleanup(func() { b.store.Close() })
 	return b
 }
 
@@ -141,7 +145,7 @@ func (b *bench) play(from, until time.Time) *agent.Agent {
 	for at := from; !at.After(until); at = at.Add(time.Minute) {
 		telegrams = m.AppendTelegram(telegrams, at)
 	}
-	require.NoError(b.t, os.WriteFile(filepath.Join(b.config.Gateway.StateDir, "telegrams.bin"), telegrams, 0o644))
+	require.NoError(b.t, os.WriteFile(strings.TrimPrefix(b.config.Meters[0].Port, "file:"), telegrams, 0o644))
 	b.clock = agent.NewSteppedClock(b.home.Since())
 	a, err := agent.New(agent.Options{
 		Config: b.config, Store: b.store, Signer: b.key, KeyID: []byte("key"),
@@ -339,6 +343,50 @@ func TestAgentBeginsANewSeriesWithANewDevice(t *testing.T) {
 	b.requireDelivered(b.due(until))
 }
 
+// A full disk: the agent reads on, says so, and stores what waited as soon as
+// there is room.
+func TestAgentReadsOnWhileTheDiskIsFull(t *testing.T) {
+	disk := t.TempDir()
+	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=8m"); err != nil {
+		t.Skipf("no small disk to fill: mounting a tmpfs: %v", err)
+	}
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(disk, unix.MNT_DETACH)) })
+	b := newBenchIn(t, disk)
+	full, room, until := began.AddDays(1).At(0, 0), began.AddDays(3).At(20, 0), began.AddDays(7).At(12, 0)
+
+	ballast := filepath.Join(disk, "ballast")
+	troubled := false
+	b.lamps.shown = func(causes []board.Cause) {
+		switch now := b.clock.Now().Time; {
+		case now.Equal(full):
+			fill(t, ballast)
+		case now.Equal(room):
+			require.NoError(t, os.Remove(ballast))
+		}
+		troubled = troubled || slices.Contains(causes, board.StoreInTrouble)
+	}
+	b.play(b.home.Since(), until)
+	require.True(t, troubled)
+	require.Empty(t, b.lamps.last)
+	readings, err := b.store.Boundaries("main", began.Midnight(), meter.QuarterOf(until))
+	require.NoError(t, err)
+	require.Len(t, readings, int(meter.QuarterOf(until)-began.Midnight())+1, "every boundary has its reading")
+	b.requireDelivered(b.due(until))
+}
+
+// fill writes a file until the disk has no room for one byte more.
+func fill(t *testing.T, path string) {
+	f, err := os.Create(path)
+	require.NoError(t, err)
+	for _, size := range []int{1 << 20, 4 << 10, 1} {
+		for err = nil; err == nil; {
+			_, err = f.Write(make([]byte, size))
+		}
+		require.ErrorIs(t, err, unix.ENOSPC)
+	}
+	require.NoError(t, f.Close())
+}
+
 func TestControlSocketAnswers(t *testing.T) {
 	b := newBench(t)
 	a := b.play(b.home.Since(), began.AddDays(3).At(12, 0))
@@ -372,7 +420,16 @@ func TestControlSocketAnswers(t *testing.T) {
 }
 
 // lamps records what was shown last.
-type lamps struct{ last []board.Cause }
+type lamps struct {
+	last  []board.Cause
+	shown func([]board.Cause) // called with each, where it is set
+}
 
-func (l *lamps) Show(causes ...board.Cause) error { l.last = causes; return nil }
-func (l *lamps) Close() error                     { return nil }
+func (l *lamps) Show(causes ...board.Cause) error {
+	if l.last = causes; l.shown != nil {
+		l.shown(causes)
+	}
+	return nil
+}
+
+func (l *lamps) Close() error { return nil }

@@ -29,18 +29,6 @@ func newBuilder(o *Options) builder {
 	return builder{Options: o, jitter: float64(h.Sum32()) / (1 << 32)}
 }
 
-// endpoints are all that the contract's payloads can go to.
-func (b *builder) endpoints() []string {
-	var all []string
-	for _, location := range b.Config.Contract.MarketLocations {
-		for _, r := range location.Receivers {
-			all = append(all, b.Config.EndpointOf(r))
-		}
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
 // build makes what has become due by now and gives it to the outbox. Periods
 // end at local midnights, so there is nothing to look for more often.
 func (b *builder) build(now time.Time, senders map[string]*sender) error {

@@ -4,36 +4,62 @@ import (
 	"time"
 
 	"smgw/board"
+	"smgw/meter"
+	"smgw/sml"
 )
 
-// What lamps call silent and unreachable: long enough that a pulled cable or a
-// head-end's restart is not an alarm.
+// What lamps and status call silent, unreachable and near its end: long enough
+// that a pulled cable or a head-end's restart is not an alarm, and early enough
+// that a certificate is renewed in time.
 const (
 	silentAfter      = 30 * time.Second
 	unreachableAfter = 3 // attempts in a row
+	endsSoon         = 30 * 24 * time.Hour
 )
 
-// causes are what is wrong now, for the lamps and the status.
-func (a *Agent) causes(now time.Time) []board.Cause {
-	var causes []board.Cause
-	if a.unsaved.err != nil {
-		causes = append(causes, board.StoreInTrouble)
-	}
+// causes are what is wrong now, the most urgent first.
+func (a *Agent) causes(now meter.Stamp) []board.Cause {
+	var held [board.CertificateEnding + 1]bool
+	held[board.StoreInTrouble] = a.unsaved.err != nil
 	for _, m := range a.meters {
-		last := m.last.At.Time
-		if last.IsZero() {
-			last = a.started
+		if c := m.cause(now.Time, a.started); c != board.AllWell {
+			held[c] = true
 		}
-		if now.Sub(last) > silentAfter {
-			causes = append(causes, board.ReaderSilent)
-			break
-		}
+		held[board.PINNeeded] = held[board.PINNeeded] || m.last.Coarse
 	}
+	held[board.ClockNotSet] = now.Quality != meter.ClockSynchronised || clockNeverSet(now.Time)
 	for _, s := range a.senders {
-		if s.snapshot().failures >= unreachableAfter {
-			causes = append(causes, board.HeadEndUnreachable)
-			break
+		held[board.HeadEndUnreachable] = held[board.HeadEndUnreachable] || s.snapshot().failures >= unreachableAfter
+	}
+	held[board.CertificateEnding] = !a.CertificatesEnd.IsZero() && now.Time.After(a.CertificatesEnd.Add(-endsSoon))
+
+	var causes []board.Cause
+	for _, c := range board.Causes() {
+		if held[c] {
+			causes = append(causes, c)
 		}
 	}
 	return causes
+}
+
+// cause says what is wrong with a meter's line: nothing comes, no SML comes, or
+// SML comes and none of it is good.
+func (m *meterState) cause(now, started time.Time) board.Cause {
+	last := m.last.At.Time
+	if last.IsZero() {
+		last = started
+	}
+	if now.Sub(last) <= silentAfter {
+		return board.AllWell
+	}
+	line := m.line.State()
+	if line.LastByte.IsZero() || now.Sub(line.LastByte) > silentAfter {
+		return board.ReaderSilent
+	}
+	for reason := range line.Refused {
+		if reason != string(sml.Noise) {
+			return board.SMLRefused
+		}
+	}
+	return board.NoSML
 }

@@ -55,12 +55,12 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 
 	a, err := New(Options{
 		Config: c, Store: store, Signer: own.Signature.Signer, KeyID: own.Signature.KeyID(),
-		Client: client, Lamps: lamps, Clock: clock, Log: log, InStep: inStep,
+		CertificatesEnd: own.NotAfter(),
+		Client:          client, Lamps: lamps, Clock: clock, Log: log, InStep: inStep,
 	})
 	if err != nil {
 		return err
 	}
-	a.certificatesEnd = own.NotAfter()
 
 	socket, err := control.Listen(SocketPath(c))
 	if err != nil {

@@ -36,9 +36,9 @@ func (a *Agent) Status() (*control.Status, error) {
 	}
 	s := &control.Status{
 		Gateway: a.Config.Gateway.ID, Config: a.Config.File,
-		Started: a.started, Now: now, Causes: a.causes(now.Time),
+		Started: a.started, Now: now, Causes: a.causes(now),
 		Store:    control.StoreStatus{Stats: stats, Unsaved: len(a.unsaved.waiting)},
-		CertsEnd: a.certificatesEnd,
+		CertsEnd: a.CertificatesEnd,
 	}
 	if a.unsaved.err != nil {
 		s.Store.Error = a.unsaved.err.Error()

@@ -1,0 +1,324 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/require"
+
+	"smgw/board"
+	"smgw/buffer"
+	"smgw/cmd/internal/agent"
+	"smgw/cmd/internal/config"
+	"smgw/cmd/internal/control"
+	"smgw/cmd/internal/headend"
+	"smgw/meter"
+	"smgw/meter/form"
+	"smgw/meter/obis"
+)
+
+// line is a whole line of separate processes: simulated meter, gateway's agent
+// and head-end, on a pseudo-terminal and loopback. Everything is done with the
+// programs as they are shipped.
+type line struct {
+	t       *testing.T
+	bin     string
+	dir     string
+	config  *config.Config
+	control *headend.Control
+}
+
+const (
+	lineFrom  = "2026-10-30T00:00:00+01:00" // a Friday
+	lineUntil = "2026-11-02T13:00:00+01:00" // the Monday after, past a month's end and its due times
+)
+
+// newLine makes the line; certificate are flags for the head-end's certificate.
+func newLine(t *testing.T, certificate ...string) *line {
+	l := &line{t: t, bin: buildPrograms(t), dir: t.TempDir()}
+	l.sh("smgw-sim", "pki", "init", "--pki", "pki", "--headend", "headend")
+	l.sh("smgw-sim", append([]string{"pki", "headend", "--pki", "pki", "--headend", "headend"}, certificate...)...)
+	l.sh("smgw", "identity", "create", "--dir", "gateway/identity", "--gateway", demoGateway)
+	require.NoError(t, os.WriteFile(l.path("contract.toml"), demoContract, 0o644))
+	l.sh("smgw-sim", "pki", "enrol", "--pki", "pki", "--headend", "headend", "--identity", "gateway/identity", "--contract", "contract.toml")
+
+	_, out := l.start("smgw-sim", "headend", "--dir", "headend", "--control", "headend.sock")
+	l.control = headend.NewControl(l.path("headend.sock"))
+	endpoint, err := out.ReadString('\n')
+	require.NoError(t, err)
+	text := fmt.Sprintf("[gateway]\nid = %q\nstate_dir = %q\n[[meter]]\nport = %q\n[headend]\nendpoint = %q\n",
+		demoGateway, l.path("gateway"), "serial:"+l.path("meter.tty"), strings.TrimSpace(endpoint)) + string(demoContract)
+	require.NoError(t, os.WriteFile(l.path("smgw.toml"), []byte(text), 0o644))
+	l.config, err = config.Load(l.path("smgw.toml"))
+	require.NoError(t, err)
+	return l
+}
+
+func (l *line) path(parts ...string) string {
+	return filepath.Join(append([]string{l.dir}, parts...)...)
+}
+
+func (l *line) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(l.bin, name), args...)
+	cmd.Dir = l.dir
+	return cmd
+}
+
+// sh runs a command to its end and returns what it printed.
+func (l *line) sh(name string, args ...string) string {
+	l.t.Helper()
+	out, err := l.command(name, args...).CombinedOutput()
+	require.NoError(l.t, err, "%s %s: %s", name, strings.Join(args, " "), out)
+	return string(out)
+}
+
+// start starts a process that lives until the test ends, and returns its
+// standard output.
+func (l *line) start(name string, args ...string) (*exec.Cmd, *bufio.Reader) {
+	l.t.Helper()
+	cmd := l.command(name, args...)
+	log := &bytes.Buffer{}
+	cmd.Stderr = log
+	r, w, err := os.Pipe()
+	require.NoError(l.t, err)
+	cmd.Stdout = w
+	require.NoError(l.t, cmd.Start())
+	w.Close()
+	l.t.Cleanup(func() {
+		cmd.Process.Kill() // where the test has not stopped it yet
+		cmd.Wait()
+		r.Close()
+		if l.t.Failed() {
+			l.t.Logf("%s %s:\n%s", name, strings.Join(args, " "), log)
+		}
+	})
+	return cmd, bufio.NewReader(r)
+}
+
+// terminate stops a process as a service manager does; it must end well.
+func (l *line) terminate(cmd *exec.Cmd) {
+	l.t.Helper()
+	require.NoError(l.t, cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(l.t, cmd.Wait())
+}
+
+// meter starts the simulated meter over the line's span, as fast as it is read.
+func (l *line) meter(args ...string) *exec.Cmd {
+	l.t.Helper()
+	cmd, out := l.start("smgw-sim", append([]string{"meter", "--fast", "--roof", "--interval", "10s", "--link", "meter.tty",
+		"--start", lineFrom, "--until", lineUntil, "--registers", "registers.csv"}, args...)...)
+	_, err := out.ReadString('\n')
+	require.NoError(l.t, err)
+	return cmd
+}
+
+func (l *line) agent() *exec.Cmd {
+	l.t.Helper()
+	cmd, _ := l.start("smgw-sim", "agent", "--config", "smgw.toml", "--zero", lineFrom)
+	return cmd
+}
+
+func (l *line) status() (s control.Status, err error) {
+	err = control.Get(l.t.Context(), agent.SocketPath(l.config), control.StatusPath, &s)
+	return s, err
+}
+
+// waitUntil waits for the agent to have read up to an instant, one telegram of
+// grace allowed, which noise may have spoiled.
+func (l *line) waitUntil(instant string) {
+	l.t.Helper()
+	at, err := time.Parse(time.RFC3339, instant)
+	require.NoError(l.t, err)
+	_, err = waitFor(l.t.Context(), "the agent to be at "+instant, func(context.Context) (struct{}, error) {
+		s, err := l.status()
+		if err == nil && s.Now.Time.Before(at.Add(-time.Minute)) {
+			err = fmt.Errorf("it is at %s", s.Now.Time)
+		}
+		return struct{}{}, err
+	})
+	require.NoError(l.t, err)
+}
+
+// requireAllDue checks that the head-end has what was due, each once.
+func (l *line) requireAllDue(deliveries []headend.Delivery) {
+	l.t.Helper()
+	start, _ := time.Parse(time.RFC3339, lineFrom)
+	until, _ := time.Parse(time.RFC3339, lineUntil)
+	var want, got []string
+	for _, d := range form.Plan(&l.config.Contract, form.DateOf(start), form.DateOf(until)) {
+		if d.Period.To.Time().After(start) && !d.At.After(until) {
+			want = append(want, fmt.Sprint(d.Row, d.MaLo, d.To, d.Period))
+		}
+	}
+	for _, d := range deliveries {
+		got = append(got, fmt.Sprint(d.Payload.Row, d.Payload.MaLo, d.Payload.To, d.Payload.Period))
+	}
+	require.NotEmpty(l.t, want)
+	require.ElementsMatch(l.t, want, got)
+}
+
+// counted is what the simulated meter says it counted at each boundary, in Wh.
+func (l *line) counted(code obis.Code) map[meter.Quarter]decimal.Decimal {
+	l.t.Helper()
+	f, err := os.Open(l.path("registers.csv"))
+	require.NoError(l.t, err)
+	defer f.Close()
+	readings, err := meter.ReadTable(f)
+	require.NoError(l.t, err)
+	registers := map[meter.Quarter]decimal.Decimal{}
+	for i := range readings {
+		if v, ok := readings[i].Register(code); ok {
+			registers[readings[i].Boundary] = v
+		}
+	}
+	return registers
+}
+
+func TestFromTheMetersLightToTheHeadEndsBooks(t *testing.T) {
+	l := newLine(t)
+	m := l.meter("--noise", "0.005")
+	a := l.agent()
+	require.NoError(t, m.Wait())
+	l.waitUntil(lineUntil)
+
+	deliveries, err := l.control.Deliveries(t.Context())
+	require.NoError(t, err)
+	l.requireAllDue(deliveries)
+	for _, location := range l.config.Contract.MarketLocations {
+		registers := l.counted(map[form.Direction]obis.Code{form.Draw: obis.Drawn, form.FeedIn: obis.FedIn}[location.Direction])
+		sum, n := decimal.Zero, meter.Quarter(0)
+		for _, d := range deliveries {
+			if d.Payload.MaLo != location.MaLo || d.Payload.Row != 6 {
+				continue
+			}
+			for _, i := range d.Payload.Values[0].Intervals {
+				require.Equal(t, form.True, i.State)
+				sum = sum.Add(i.Amount.Decimal.Shift(3))
+				n++
+			}
+		}
+		require.Equal(t, meter.Quarter(3*96), n)
+		first := meter.QuarterOf(mustTime(t, lineFrom))
+		require.Equal(t, registers[first+n].Sub(registers[first]).String(), sum.String(), location.Direction)
+		require.True(t, sum.IsPositive())
+	}
+
+	// What people and programs see of it.
+	require.Contains(t, l.sh("smgw", "status", "--config", "smgw.toml"), "0 waiting")
+	require.Contains(t, l.sh("smgw", "status", "--config", "smgw.toml", "--json"), `"gateway":"`+demoGateway+`"`)
+	require.Contains(t, l.sh("smgw", "journal", "--config", "smgw.toml"), "delivered")
+
+	// A second agent is told who holds the store, and does not wait for ever.
+	out, err := l.command("smgw-sim", "agent", "--config", "smgw.toml", "--zero", lineFrom).CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "in use")
+	l.terminate(a)
+}
+
+// A power cut at any moment: what the agent had said it kept is there, and
+// nothing is delivered twice or under another id.
+func TestAgentLosesNothingToSIGKILL(t *testing.T) {
+	l := newLine(t)
+	m := l.meter()
+	for _, instant := range []string{"2026-10-30T07:00:00+01:00", "2026-10-31T00:00:10+01:00", "2026-11-01T18:00:00+01:00"} {
+		a := l.agent()
+		l.waitUntil(instant)
+		before, err := l.status()
+		require.NoError(t, err)
+		require.NoError(t, a.Process.Kill())
+		a.Wait()
+		store, err := buffer.Open(l.path("gateway", "store.db"), buffer.Options{})
+		require.NoError(t, err)
+		last, found, err := store.LastBoundary("main")
+		require.NoError(t, err)
+		require.True(t, found)
+		require.GreaterOrEqual(t, last.Boundary, *before.Meters[0].LastBoundary)
+		stats, err := store.Stats()
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, stats.Boundaries, before.Store.Boundaries)
+		require.NoError(t, store.VerifyJournal())
+		require.NoError(t, store.Close())
+	}
+	a := l.agent()
+	require.NoError(t, m.Wait())
+	l.waitUntil(lineUntil)
+	deliveries, err := l.control.Deliveries(t.Context())
+	require.NoError(t, err)
+	l.requireAllDue(deliveries)
+	// What lay in the port when the power went is lost, and says so; every
+	// quarter hour that is true is exactly what the meter counted.
+	registers := l.counted(obis.Drawn)
+	for _, d := range deliveries {
+		if d.Payload.MaLo.String() != "41373559241" || d.Payload.Row != 6 {
+			continue
+		}
+		for i, q := range d.Payload.Values[0].Intervals {
+			at := d.Payload.Period.From + meter.Quarter(i)
+			if q.State != form.True {
+				require.Equal(t, form.Communication, q.Reason)
+			} else if q.Warning == form.NoWarning {
+				require.Equal(t, registers[at+1].Sub(registers[at]).String(), q.Amount.Decimal.Shift(3).String())
+			}
+		}
+	}
+	l.terminate(a)
+}
+
+// A head-end that cannot prove who it is gets nothing: it is refused, said, and
+// what is due waits.
+func TestHeadEndWithAWrongCertificate(t *testing.T) {
+	l := newLine(t, "--flaw", "root")
+	m := l.meter()
+	a := l.agent()
+	require.NoError(t, m.Wait())
+	l.waitUntil(lineUntil)
+	deliveries, err := l.control.Deliveries(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, deliveries)
+	s, err := l.status()
+	require.NoError(t, err)
+	require.Equal(t, []board.Cause{board.HeadEndUnreachable}, s.Causes)
+	require.NotZero(t, s.Endpoints[0].Waiting)
+	require.Contains(t, s.Endpoints[0].LastError, "certificate")
+	l.terminate(a)
+}
+
+// The agent of the gateway itself, in real time: it reads within seconds, says
+// so, and stops.
+func TestRunInRealTime(t *testing.T) {
+	l := newLine(t)
+	_, out := l.start("smgw-sim", "meter", "--link", "meter.tty")
+	_, err := out.ReadString('\n')
+	require.NoError(t, err)
+	a, _ := l.start("smgw", "run", "--config", "smgw.toml")
+	_, err = waitFor(t.Context(), "the first reading", func(context.Context) (struct{}, error) {
+		s, err := l.status()
+		if err == nil && s.Meters[0].LastReading == nil {
+			err = fmt.Errorf("none yet")
+		}
+		return struct{}{}, err
+	})
+	require.NoError(t, err)
+	require.Contains(t, l.sh("smgw", "status", "--config", "smgw.toml"), "1-0:1.8.0")
+	l.terminate(a)
+	out2, err := l.command("smgw", "status", "--config", "smgw.toml").CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out2), "no agent is running")
+}
+
+func mustTime(t *testing.T, s string) time.Time {
+	t.Helper()
+	at, err := time.Parse(time.RFC3339, s)
+	require.NoError(t, err)
+	return at
+}
