@@ -7,9 +7,8 @@
 //   - no session tickets, no renegotiation
 //   - closed after 48 hours at the latest ([MaxAge], [LimitAge], [Listener])
 //
-// crypto/tls offers ChaCha20 in TLS 1.3 and cannot be told otherwise by a
-// Config. GODEBUG fips140=on, which the programs of this module set, takes the
-// offer out; here a connection that ended up with it is refused in any case.
+// A program that imports this package offers no ChaCha20 in TLS 1.3, anywhere: a
+// Config cannot say so for one connection.
 //
 // Brainpool curves and encrypt-then-MAC, which the profile of the Federal
 // Office knows too, do not exist in Go: DESIGN.md, Honest limits.
@@ -25,14 +24,7 @@ import (
 )
 
 var (
-	suites12 = []uint16{
-		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-		tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-	}
-	suites = append([]uint16{
-		tls.TLS_AES_128_GCM_SHA256,
-		tls.TLS_AES_256_GCM_SHA384,
-	}, suites12...)
+	suites    = slices.Concat(suites13, suites12)
 	exchanges = []tls.CurveID{tls.CurveP256, tls.CurveP384}
 )
 
