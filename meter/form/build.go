@@ -111,19 +111,14 @@ func (b *builder) loadProfile(m Measure) []Quantity {
 // interval is the energy of one quarter hour.
 func (b *builder) interval(from, to point) Quantity {
 	q := verdict(from, to)
-	if from.at < b.of(Total).commissioned {
-		// The quarter hour in which the point was commissioned is no whole one.
+	absent := q.Reason == Communication || q.Reason == DeviceChange
+	switch {
+	case from.fault == DeviceChange, !absent && from.device != to.device:
+		// Commissioned or exchanged within the quarter hour: no device saw all of it.
 		return Quantity{State: Missing, Reason: DeviceChange}
-	}
-	present := func(p point) bool { return p.fault == NoReason || p.fault == Implausible }
-	if present(from) && present(to) && from.device != to.device {
-		// Exchanged within the quarter hour: no device saw all of it.
-		return Quantity{State: Missing, Reason: DeviceChange}
-	}
-	if q.State == Missing {
+	case q.State == Missing:
 		return q
-	}
-	if q.State == True && (from.coarse || to.coarse) {
+	case q.State == True && (from.coarse || to.coarse):
 		q.State, q.Reason = Unusable, Resolution
 	}
 	q.Amount = decimal.NewNullDecimal(b.c.energy(&from, &to))

@@ -3,6 +3,7 @@ package form
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"smgw/meter"
 )
@@ -127,10 +128,9 @@ func irregular(m *MarketLocation, row Row) error {
 }
 
 func classNames(classes []Class) string {
-	switch s := fmt.Sprint(classes); len(classes) {
-	case 1:
-		return "class " + s[1:len(s)-1]
-	default:
-		return "classes " + s[1:len(s)-1]
+	names := strings.Trim(fmt.Sprint(classes), "[]")
+	if len(classes) == 1 {
+		return "class " + names
 	}
+	return "classes " + names
 }
