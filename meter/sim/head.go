@@ -111,7 +111,7 @@ type deadliner interface{ SetWriteDeadline(time.Time) error }
 // a slice of 25 ms.
 const (
 	slice     = 25 * time.Millisecond
-	sliceSize = 9600 / 10 * int(slice) / int(time.Second)
+	sliceSize = int(9600 / 10 * slice / time.Second)
 )
 
 func newWire(ctx context.Context, w io.Writer, fast bool) *wire {
