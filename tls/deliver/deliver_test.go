@@ -235,6 +235,9 @@ func TestTroubleIsNamed(t *testing.T) {
 		{"cut before the answer", func(t *testing.T) string {
 			return serve(t, h.serverConfig(t, authority.Sound), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 		}, deliver.Unreachable, "broke while waiting for its answer"},
+		{"name without an address", func(*testing.T) string {
+			return "https://" + strings.Repeat("x", 64) + ".example" // too long for a name, so nobody is asked
+		}, deliver.NameLookup, "has no address here"},
 		{"nothing listens", func(t *testing.T) string {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			require.NoError(t, err)
