@@ -206,10 +206,10 @@ func TestFullStore(t *testing.T) {
 	t.Run("lets acknowledged quarter hours go first, and loses nothing", func(t *testing.T) {
 		s := openWith(t, buffer.Options{Limit: buffer.MinLimit})
 		require.NoError(t, s.Build("x", day0, nil))
-		require.NoError(t, buffer.Fill(s.Store, "main", day0, day0+10_000, reading))
-		require.NoError(t, s.Build("x", day0+10_000, nil))
-		h := &household{store: s, q: day0 + 10_000}
-		for h.q < day0+12_000 {
+		require.NoError(t, buffer.Fill(s.Store, "main", day0, day0+12_000, reading))
+		require.NoError(t, s.Build("x", day0+12_000, nil))
+		h := &household{store: s, q: day0 + 12_000}
+		for h.q < day0+14_000 {
 			for range 96 {
 				require.NoError(t, s.PutBoundary(reading("main", h.q)))
 				h.q++
@@ -261,8 +261,8 @@ func TestFullStore(t *testing.T) {
 	})
 	t.Run("drops quarter hours that nothing was built from only when nothing else is left", func(t *testing.T) {
 		s := openWith(t, buffer.Options{Limit: buffer.MinLimit})
-		require.NoError(t, buffer.Fill(s.Store, "main", day0, day0+10_000, reading))
-		for q := day0 + 10_000; q < day0+12_000; q++ {
+		require.NoError(t, buffer.Fill(s.Store, "main", day0, day0+12_000, reading))
+		for q := day0 + 12_000; q < day0+14_000; q++ {
 			require.NoError(t, s.PutBoundary(reading("main", q)))
 		}
 		losses, err := s.Losses()
@@ -272,9 +272,9 @@ func TestFullStore(t *testing.T) {
 		for _, l := range losses {
 			lost += l.Count
 		}
-		got, err := s.Boundaries("main", day0, day0+12_000)
+		got, err := s.Boundaries("main", day0, day0+14_000)
 		require.NoError(t, err)
-		require.EqualValues(t, 12_000, int64(len(got))+lost)
+		require.EqualValues(t, 14_000, int64(len(got))+lost)
 		require.Equal(t, day0.Time(), losses[0].From)
 		require.Equal(t, got[0].Boundary.Time(), losses[len(losses)-1].To)
 	})
