@@ -10,8 +10,7 @@ type Attention struct {
 
 func (*Attention) Tag() Tag { return TagAttention }
 
-func (m *Attention) decode(b []byte) Reason {
-	c := cursor{b: b}
+func (m *Attention) decode(c cursor) Reason {
 	c.list(4)
 	*m = Attention{c.octets(), c.octets(), c.octets(), c.tree()}
 	return c.why

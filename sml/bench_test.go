@@ -2,7 +2,6 @@ package sml_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -82,12 +81,11 @@ func decode(r *sml.Reader) (d decoded, err error) {
 	for {
 		f, err := r.Next()
 		if err != nil {
-			var refused *sml.RefusedError
-			if errors.As(err, &refused) {
-				d.refused++
-				continue
+			if _, ok := err.(*sml.RefusedError); !ok {
+				return d, err
 			}
-			return d, err
+			d.refused++
+			continue
 		}
 		d.frames++
 		for m, err := range f.Messages() {
@@ -136,7 +134,9 @@ func BenchmarkDecodeNoise(b *testing.B) {
 	_, _ = rng.Read(noise)
 	b.Run("random", func(b *testing.B) { benchmark(b, noise) })
 	b.Run("flood of 1b", func(b *testing.B) { benchmark(b, bytes.Repeat([]byte{0x1b}, 1<<20)) })
-	b.Run("starts", func(b *testing.B) { benchmark(b, bytes.Repeat([]byte("\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x01\x01\x01\x01"), 1<<16)) })
+	b.Run("starts", func(b *testing.B) {
+		benchmark(b, bytes.Repeat([]byte("\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x1b\x01\x01\x01\x01"), 1<<16))
+	})
 }
 
 func BenchmarkDecodeLargest(b *testing.B) {

@@ -36,6 +36,8 @@ type finder struct {
 
 	queue   []found // what was found and is not handed on yet
 	scratch []byte  // of a payload that had escapes
+
+	errors []RefusedError // to be handed out, made many at once
 }
 
 // found is a frame, or a refused region if there is a reason.
@@ -56,7 +58,11 @@ func (f *finder) next() (frame Frame, refused *RefusedError, ok bool) {
 		f.queue = f.queue[:0] // a frame is always the last
 		return frame, nil, true
 	}
-	refused = &RefusedError{Offset: head.frame.Offset, End: head.frame.End, Reason: head.reason}
+	if len(f.errors) == 0 {
+		f.errors = make([]RefusedError, 64)
+	}
+	refused, f.errors = &f.errors[0], f.errors[1:]
+	*refused = RefusedError{Offset: head.frame.Offset, End: head.frame.End, Reason: head.reason}
 	if head.reason == FrameTooLong {
 		refused.Limit = MaxFrame
 	}

@@ -21,7 +21,7 @@ type Frame struct {
 }
 
 // locate gives where the payload's byte i stands in the stream.
-func (f *Frame) locate(i int64) int64 {
+func (f Frame) locate(i int64) int64 {
 	at := f.Offset + int64(len(start)) + i
 	if !f.escaped {
 		return at

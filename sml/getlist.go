@@ -29,8 +29,7 @@ type Entry struct {
 func (*GetListRequest) Tag() Tag  { return TagGetListRequest }
 func (*GetListResponse) Tag() Tag { return TagGetListResponse }
 
-func (m *GetListRequest) decode(b []byte) Reason {
-	c := cursor{b: b}
+func (m *GetListRequest) decode(c cursor) Reason {
 	c.list(5)
 	*m = GetListRequest{c.octets(), c.octets(), c.octets(), c.octets(), c.octets()}
 	return c.why
@@ -44,8 +43,7 @@ func (m *GetListRequest) append(dst []byte) []byte {
 	return dst
 }
 
-func (m *GetListResponse) decode(b []byte) Reason {
-	c := cursor{b: b}
+func (m *GetListResponse) decode(c cursor) Reason {
 	c.list(7)
 	m.ClientID, m.ServerID, m.ListName = c.octets(), c.octets(), c.octets()
 	m.SensorTime = c.time()
@@ -68,8 +66,12 @@ func (m *GetListResponse) append(dst []byte) []byte {
 
 func (Entry) take(b []byte) (e Entry, rest []byte, why Reason) {
 	c := cursor{b: b}
-	c.list(7)
-	e.Name = c.octets()
+	if len(b) >= 8 && b[0] == 0x77 && b[1] == 0x07 { // as all are
+		e.Name, c.i = b[2:8:8], 8
+	} else {
+		c.list(7)
+		e.Name = c.octets()
+	}
 	e.Status = c.uint()
 	e.Time = c.time()
 	e.Unit = c.unit()
@@ -98,6 +100,10 @@ func (c *cursor) unit() Uint {
 }
 
 func (c *cursor) scaler() Int {
+	if c.i+1 < len(c.b) && c.b[c.i] == 0x52 {
+		c.i += 2
+		return I8(int8(c.b[c.i-1]))
+	}
 	s := c.int()
 	if s.Value != int64(int8(s.Value)) {
 		c.fail(OutOfRange)

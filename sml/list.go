@@ -64,11 +64,16 @@ func (l ListOf[T]) append(dst []byte) []byte {
 
 // listOf reads an optional list and moves over its elements.
 func listOf[T element[T]](c *cursor) (l ListOf[T]) {
+	begin := c.i
 	kind, n := c.tl()
 	switch {
 	case kind == kindList:
 		start := c.i
-		c.skip(n)
+		if begin == c.list1 && c.list2 > start {
+			c.i = c.list2
+		} else {
+			c.skip(n)
+		}
 		if c.why == "" {
 			l = ListOf[T]{c.b[start:c.i:c.i], n, true}
 		}

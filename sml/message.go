@@ -65,6 +65,8 @@ type Message struct {
 	Body          []byte   // the body's TLV; see Decode
 
 	Offset, End int64 // where it stood: in the payload, or in the stream when it came from Frame.Messages
+
+	list1, list2 int // where in Body its longest part stands, as found on the way to the message's end
 }
 
 // Body is what a message can say: *OpenResponse, *GetListResponse and so on,
@@ -73,7 +75,7 @@ type Body interface {
 	// Tag is the tag under which messages carry this body.
 	Tag() Tag
 	append(dst []byte) []byte
-	decode(b []byte) Reason
+	decode(c cursor) Reason
 }
 
 // NewMessage encodes a body. The other fields of the message may be set after.
@@ -87,10 +89,10 @@ func NewMessage(transactionID []byte, body Body) Message {
 func (m *Message) Decode(body Body) error {
 	why := WrongType
 	if body.Tag() == m.Tag {
-		why = body.decode(m.Body)
+		why = body.decode(cursor{b: m.Body, list1: m.list1, list2: m.list2})
 	}
 	if why != "" {
-		return &RefusedError{Offset: m.Offset, End: m.End, Reason: why}
+		return m.Refuse(why)
 	}
 	return nil
 }
@@ -136,7 +138,7 @@ func Messages(payload []byte) iter.Seq2[Message, error] {
 			case w.done:
 				return
 			case why != "":
-				if !yield(Message{}, &RefusedError{Offset: m.Offset, End: m.End, Reason: why}) {
+				if !yield(Message{}, m.Refuse(why)) {
 					return
 				}
 			case !yield(m, nil):
@@ -147,14 +149,20 @@ func Messages(payload []byte) iter.Seq2[Message, error] {
 }
 
 // Messages is like the function Messages, with offsets in the stream.
-func (f *Frame) Messages() iter.Seq2[Message, error] {
+func (f Frame) Messages() iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
-		for m, err := range Messages(f.Payload) {
-			if refused, ok := err.(*RefusedError); ok {
-				refused.Offset, refused.End = f.locate(refused.Offset), f.locate(refused.End)
+		w := walker{b: f.Payload, effort: searchEffort * len(f.Payload)}
+		for {
+			m, why := w.next()
+			if w.done {
+				return
 			}
 			m.Offset, m.End = f.locate(m.Offset), f.locate(m.End)
-			if !yield(m, err) {
+			if why != "" {
+				if !yield(Message{}, m.Refuse(why)) {
+					return
+				}
+			} else if !yield(m, nil) {
 				return
 			}
 		}
@@ -233,7 +241,11 @@ func (c *cursor) message(m *Message) Reason {
 	start := c.i
 	c.head(m)
 	body := c.i
-	c.skip(1)
+	if c.why == "" && m.Tag == TagGetListResponse {
+		m.list1, m.list2 = c.skipList(body)
+	} else {
+		c.skip(1)
+	}
 	end := c.i
 	if c.why != "" {
 		return c.why
@@ -256,6 +268,22 @@ func (c *cursor) message(m *Message) Reason {
 		return MessageChecksum
 	}
 	return ""
+}
+
+// skipList moves over the body of a GetList.Res and gives where in it the list
+// of entries begins and ends.
+func (c *cursor) skipList(body int) (begin, end int) {
+	if c.i >= len(c.b) || c.b[c.i] != 0x77 {
+		c.skip(1)
+		return 0, 0
+	}
+	c.i++
+	c.skip(4) // client, server, list name, sensor time
+	begin = c.i - body
+	c.skip(1)
+	end = c.i - body
+	c.skip(2) // signature, gateway time
+	return begin, end
 }
 
 // head reads a message up to its tag.

@@ -26,8 +26,7 @@ func (*OpenResponse) Tag() Tag  { return TagOpenResponse }
 func (*CloseRequest) Tag() Tag  { return TagCloseRequest }
 func (*CloseResponse) Tag() Tag { return TagCloseResponse }
 
-func (m *OpenRequest) decode(b []byte) Reason {
-	c := cursor{b: b}
+func (m *OpenRequest) decode(c cursor) Reason {
 	c.list(7)
 	*m = OpenRequest{c.octets(), c.octets(), c.octets(), c.octets(), c.octets(), c.octets(), c.uint()}
 	return c.why
@@ -41,8 +40,7 @@ func (m *OpenRequest) append(dst []byte) []byte {
 	return m.Version.append(dst)
 }
 
-func (m *OpenResponse) decode(b []byte) Reason {
-	c := cursor{b: b}
+func (m *OpenResponse) decode(c cursor) Reason {
 	c.list(6)
 	*m = OpenResponse{c.octets(), c.octets(), c.octets(), c.octets(), c.time(), c.uint()}
 	return c.why
@@ -56,13 +54,13 @@ func (m *OpenResponse) append(dst []byte) []byte {
 	return m.Version.append(m.RefTime.append(dst))
 }
 
-func (m *CloseRequest) decode(b []byte) (why Reason) {
-	m.Signature, why = decodeSignature(b)
+func (m *CloseRequest) decode(c cursor) (why Reason) {
+	m.Signature, why = decodeSignature(c)
 	return why
 }
 
-func (m *CloseResponse) decode(b []byte) (why Reason) {
-	m.Signature, why = decodeSignature(b)
+func (m *CloseResponse) decode(c cursor) (why Reason) {
+	m.Signature, why = decodeSignature(c)
 	return why
 }
 
@@ -71,8 +69,7 @@ func (m *CloseResponse) append(dst []byte) []byte {
 	return appendOctets(append(dst, 0x71), m.Signature)
 }
 
-func decodeSignature(b []byte) ([]byte, Reason) {
-	c := cursor{b: b}
+func decodeSignature(c cursor) ([]byte, Reason) {
 	c.list(1)
 	signature := c.octets()
 	return signature, c.why

@@ -144,8 +144,7 @@ func (*GetProcParameterResponse) Tag() Tag { return TagGetProcParameterResponse 
 func (*SetProcParameterRequest) Tag() Tag  { return TagSetProcParameterRequest }
 func (*SetProcParameterResponse) Tag() Tag { return TagSetProcParameterResponse }
 
-func (m *GetProcParameterRequest) decode(b []byte) Reason {
-	c := cursor{b: b}
+func (m *GetProcParameterRequest) decode(c cursor) Reason {
 	c.list(5)
 	*m = GetProcParameterRequest{c.octets(), c.octets(), c.octets(), listOf[Name](&c), c.octets()}
 	return c.why
@@ -159,8 +158,7 @@ func (m *GetProcParameterRequest) append(dst []byte) []byte {
 	return appendOctets(m.Path.append(dst), m.Attribute)
 }
 
-func (m *GetProcParameterResponse) decode(b []byte) Reason {
-	c := cursor{b: b}
+func (m *GetProcParameterResponse) decode(c cursor) Reason {
 	c.list(3)
 	*m = GetProcParameterResponse{c.octets(), listOf[Name](&c), c.tree()}
 	return c.why
@@ -171,8 +169,7 @@ func (m *GetProcParameterResponse) append(dst []byte) []byte {
 	return m.Parameter.append(m.Path.append(dst))
 }
 
-func (m *SetProcParameterRequest) decode(b []byte) Reason {
-	c := cursor{b: b}
+func (m *SetProcParameterRequest) decode(c cursor) Reason {
 	c.list(5)
 	*m = SetProcParameterRequest{c.octets(), c.octets(), c.octets(), listOf[Name](&c), c.tree()}
 	return c.why
@@ -186,8 +183,8 @@ func (m *SetProcParameterRequest) append(dst []byte) []byte {
 	return m.Parameter.append(m.Path.append(dst))
 }
 
-func (m *SetProcParameterResponse) decode(b []byte) Reason {
-	return (*GetProcParameterResponse)(m).decode(b)
+func (m *SetProcParameterResponse) decode(c cursor) Reason {
+	return (*GetProcParameterResponse)(m).decode(c)
 }
 
 func (m *SetProcParameterResponse) append(dst []byte) []byte {

@@ -74,8 +74,7 @@ func (*GetProfileListRequest) Tag() Tag  { return TagGetProfileListRequest }
 func (*GetProfilePackResponse) Tag() Tag { return TagGetProfilePackResponse }
 func (*GetProfileListResponse) Tag() Tag { return TagGetProfileListResponse }
 
-func (m *GetProfilePackRequest) decode(b []byte) Reason {
-	c := cursor{b: b}
+func (m *GetProfilePackRequest) decode(c cursor) Reason {
 	c.list(9)
 	*m = GetProfilePackRequest{c.octets(), c.octets(), c.octets(), c.value(), c.time(), c.time(),
 		listOf[Name](&c), listOf[Name](&c), c.tree()}
@@ -96,16 +95,15 @@ func (m *GetProfilePackRequest) append(dst []byte) []byte {
 	return m.Details.append(dst)
 }
 
-func (m *GetProfileListRequest) decode(b []byte) Reason {
-	return (*GetProfilePackRequest)(m).decode(b)
+func (m *GetProfileListRequest) decode(c cursor) Reason {
+	return (*GetProfilePackRequest)(m).decode(c)
 }
 
 func (m *GetProfileListRequest) append(dst []byte) []byte {
 	return (*GetProfilePackRequest)(m).append(dst)
 }
 
-func (m *GetProfilePackResponse) decode(b []byte) Reason {
-	c := cursor{b: b}
+func (m *GetProfilePackResponse) decode(c cursor) Reason {
 	c.list(8)
 	*m = GetProfilePackResponse{c.octets(), c.time(), c.uint(), listOf[Name](&c),
 		listOf[Column](&c), listOf[Row](&c), c.octets(), c.octets()}
@@ -119,8 +117,7 @@ func (m *GetProfilePackResponse) append(dst []byte) []byte {
 	return appendOctets(appendOctets(dst, m.RawData), m.Signature)
 }
 
-func (m *GetProfileListResponse) decode(b []byte) Reason {
-	c := cursor{b: b}
+func (m *GetProfileListResponse) decode(c cursor) Reason {
 	c.list(9)
 	*m = GetProfileListResponse{c.octets(), c.time(), c.uint(), listOf[Name](&c), c.time(), c.uint(),
 		listOf[Period](&c), c.octets(), c.octets()}

@@ -74,7 +74,9 @@ func (t Time) append(dst []byte) []byte {
 
 // time reads an SML_Time in all the forms that meters send.
 func (c *cursor) time() (t Time) {
-	// 0x01 absent, 0x72 0x62 0x01 0x65: nearly all there are.
+	if c.absent() {
+		return t
+	}
 	switch kind, n := c.tl(); kind {
 	case kindOctets:
 		if n != 0 {

@@ -1,5 +1,7 @@
 package sml
 
+import "encoding/binary"
+
 // The kinds of a TL byte: its high nibble without the bit that says that
 // another TL byte follows.
 const (
@@ -16,6 +18,17 @@ type cursor struct {
 	b   []byte
 	i   int
 	why Reason
+
+	list1, list2 int // where one list is known to begin and end, so that it need not be walked again
+}
+
+// absent reads an absent field. Most fields of most telegrams are.
+func (c *cursor) absent() bool {
+	if c.i < len(c.b) && c.b[c.i] == 0x01 {
+		c.i++
+		return true
+	}
+	return false
 }
 
 func (c *cursor) fail(why Reason) {
@@ -42,7 +55,7 @@ func (c *cursor) tl() (kind byte, n int) {
 	kind, n = first>>4, int(first&0x0f)
 	if kind != kindList {
 		n--
-		if n < 0 || 1<<kind&(1<<kindOctets|1<<kindBool|1<<kindSigned|1<<kindUnsigned) == 0 {
+		if n < 0 || plain>>kind&1 == 0 {
 			c.fail(BadLength)
 			return 0, 0
 		}
@@ -75,7 +88,7 @@ func (c *cursor) longTL() (kind byte, n int) {
 	}
 	if kind != kindList {
 		n -= c.i - start
-		if n < 0 || 1<<kind&(1<<kindOctets|1<<kindBool|1<<kindSigned|1<<kindUnsigned) == 0 {
+		if n < 0 || plain>>kind&1 == 0 {
 			c.fail(BadLength)
 			return 0, 0
 		}
@@ -90,15 +103,41 @@ func (c *cursor) longTL() (kind byte, n int) {
 // skip moves over n elements, however deep they are nested: a list only adds
 // its elements to those that are still to come, so nothing recurses.
 func (c *cursor) skip(n int) {
+	b, i := c.b, c.i
 	for ; n > 0; n-- {
-		kind, m := c.tl()
-		if kind == kindList {
-			n += m
-		} else {
-			c.i += m
+		if uint(i) >= uint(len(b)) {
+			c.fail(PastEnd)
+			return
+		}
+		switch tl := b[i]; {
+		case tl < kindList<<4 && plain>>(tl>>4)&1 != 0 && tl&0x0f != 0:
+			i += int(tl & 0x0f)
+		case tl>>4 == kindList:
+			i++
+			n += int(tl & 0x0f)
+		default: // of several bytes, or wrong
+			c.i = i
+			kind, m := c.tl()
+			if c.why != "" {
+				return
+			}
+			i = c.i
+			if kind == kindList {
+				n += m
+			} else {
+				i += m
+			}
 		}
 	}
+	if i > len(b) {
+		c.fail(PastEnd)
+		return
+	}
+	c.i = i
 }
+
+// plain has a bit for each kind whose length counts octets.
+const plain = 1<<kindOctets | 1<<kindBool | 1<<kindSigned | 1<<kindUnsigned
 
 // element gives the bytes of the next element, TL included.
 func (c *cursor) element() []byte {
@@ -121,6 +160,9 @@ func (c *cursor) list(n int) {
 
 // octets reads an octet string; an absent one is nil.
 func (c *cursor) octets() []byte {
+	if c.absent() {
+		return nil
+	}
 	kind, n := c.tl()
 	if kind != kindOctets {
 		c.fail(WrongType)
@@ -140,8 +182,12 @@ func (c *cursor) bigEndian(n int) (v uint64) {
 		c.fail(IntegerSize)
 		return 0
 	}
-	for _, b := range c.b[c.i : c.i+n] {
-		v = v<<8 | uint64(b)
+	if c.i+8 <= len(c.b) {
+		v = binary.BigEndian.Uint64(c.b[c.i:]) >> (64 - 8*n)
+	} else {
+		for _, b := range c.b[c.i : c.i+n] {
+			v = v<<8 | uint64(b)
+		}
 	}
 	c.i += n
 	return v
@@ -155,6 +201,13 @@ func (c *cursor) signed(n int) int64 {
 
 // uint reads an unsigned integer of any width, or an absent one.
 func (c *cursor) uint() Uint {
+	if c.i+1 < len(c.b) && c.b[c.i] == 0x62 {
+		c.i += 2
+		return Uint{uint64(c.b[c.i-1]), 1}
+	}
+	if c.absent() {
+		return Uint{}
+	}
 	switch kind, n := c.tl(); {
 	case kind == kindUnsigned:
 		return Uint{c.bigEndian(n), uint8(n)}
@@ -166,6 +219,9 @@ func (c *cursor) uint() Uint {
 
 // int reads a signed integer of any width, or an absent one.
 func (c *cursor) int() Int {
+	if c.absent() {
+		return Int{}
+	}
 	switch kind, n := c.tl(); {
 	case kind == kindSigned:
 		return Int{c.signed(n), uint8(n)}

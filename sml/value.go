@@ -133,6 +133,9 @@ func (v Value) append(dst []byte) []byte {
 
 func (c *cursor) value() (v Value) {
 	start := c.i
+	if c.absent() {
+		return Value{}
+	}
 	kind, n := c.tl()
 	switch kind {
 	case kindUnsigned:
