@@ -38,12 +38,15 @@ lint: toolchain ## gofmt, go vet and staticcheck
 fmt: toolchain ## format all code
 	gofmt -w .
 
+# Without inlining in other people's packages the program is a tenth smaller;
+# our own, with SML's hot loops, keep it.
+SMALL  := -gcflags=all=-l -gcflags=smgw/...=
 # GOARCH, GOARM and the name's ending for each board.
 BOARDS := arm:5:armv5 arm:6:armv6 arm:7:armv7 arm64::arm64 amd64::amd64
 
 arm: toolchain ## stripped builds for ARMv5/6/7, arm64 and amd64, with their sizes
 	@set -e; for b in $(BOARDS); do IFS=: read -r arch arm name <<<"$$b"; \
-	  GOOS=linux GOARCH=$$arch GOARM=$$arm $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o build/smgw-$$name ./cmd/smgw; \
+	  GOOS=linux GOARCH=$$arch GOARM=$$arm $(GO) build -trimpath $(SMALL) -ldflags '$(LDFLAGS)' -o build/smgw-$$name ./cmd/smgw; \
 	  printf '%-18s %10d bytes\n' build/smgw-$$name $$(stat -c %s build/smgw-$$name); done
 	@size=$$(stat -c %s build/smgw-armv6); [ $$size -le 10000000 ] || { echo "build/smgw-armv6 has $$size bytes, more than the budget of 10,000,000" >&2; exit 1; }
 

@@ -184,11 +184,6 @@ func (d *demo) matchEnergy(r *demoReport, deliveries []headend.Delivery) {
 					}
 					span.To = max(span.To, x.Payload.Period.To)
 					for _, i := range v.Intervals {
-						// What lies before the first reading is no quarter hour of this meter.
-						if i.Reason == form.DeviceChange {
-							span.From = max(span.From, form.DateOf(d.home.Since()).Midnight())
-							continue
-						}
 						d.check(i.State == form.True, "a quarter hour of %s for %s is %s", m.MaLo, to.Role, i.State)
 						sum = sum.Add(i.Amount.Decimal.Shift(3))
 						intervals++

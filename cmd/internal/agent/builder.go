@@ -101,13 +101,7 @@ func (b *builder) item(location *form.MarketLocation, due form.Due, now time.Tim
 	if err != nil {
 		return buffer.Item{}, err
 	}
-	contract := b.Config.Contract
-	if first, found, err := b.Store.FirstBoundary(location.Meter); err != nil {
-		return buffer.Item{}, err
-	} else if found {
-		contract.Commissioned = first.Boundary.Time() // what lay before was never there to be read
-	}
-	payload, err := form.Build(&contract, due, readings)
+	payload, err := form.Build(&b.Config.Contract, due, readings)
 	if err != nil {
 		return buffer.Item{}, err
 	}
