@@ -237,7 +237,7 @@ func TestTroubleIsNamed(t *testing.T) {
 		}, deliver.Unreachable, "broke while waiting for its answer"},
 		{"name without an address", func(*testing.T) string {
 			return "https://" + strings.Repeat("x", 64) + ".example" // too long for a name, so nobody is asked
-		}, deliver.NameLookup, "has no address here"},
+		}, deliver.NameLookup, "has no address"},
 		{"nothing listens", func(t *testing.T) string {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			require.NoError(t, err)

@@ -72,8 +72,10 @@ func explain(err error, target *url.URL, at phase) (Cause, error) {
 		timeout  interface{ Timeout() bool }
 	)
 	switch {
+	case errors.As(err, &lookup) && !lookup.IsNotFound:
+		return say(NameLookup, "nobody tells the address of %q; does the gateway have a DNS server, and is the line to the outside up?", lookup.Name)
 	case errors.As(err, &lookup):
-		return say(NameLookup, "its name %q has no address here; is the name right, and does the gateway have a DNS server?", lookup.Name)
+		return say(NameLookup, "its name %q has no address; is it written right in the configuration?", lookup.Name)
 	case errors.As(err, &outside) && outside.Certificate != nil:
 		return say(HeadEndCertificate, "its certificate has the wrong kind of key")
 	case errors.As(err, &outside):

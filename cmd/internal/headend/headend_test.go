@@ -1,6 +1,7 @@
 package headend_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"pgregory.net/rapid"
 
 	"smgw/cmd/internal/config"
 	"smgw/cmd/internal/headend"
@@ -260,6 +262,27 @@ func TestItRefusesWhatIsNotRight(t *testing.T) {
 			require.Equal(t, tt.outcome, result.Outcome)
 		})
 	}
+	require.Empty(t, b.deliveries(t))
+}
+
+func TestNoChangedByteGetsIn(t *testing.T) {
+	b := newBench(t)
+	p := october(t)
+	id, signed := wire.ID(&p), b.gateway.sign(t, p)
+	rapid.Check(t, func(rt *rapid.T) {
+		body := bytes.Clone(signed)
+		for range rapid.IntRange(1, 3).Draw(rt, "changes") {
+			i := rapid.IntRange(0, len(body)-1).Draw(rt, "at")
+			body[i] ^= rapid.ByteRange(1, 255).Draw(rt, "by")
+		}
+		if bytes.Equal(body, signed) {
+			rt.Skip("changed back")
+		}
+		result := b.gateway.client.Put(t.Context(), b.headend.Endpoint(), id, body)
+		if result.Status != 400 && result.Status != 403 {
+			rt.Fatalf("status %d: %v", result.Status, result.Err)
+		}
+	})
 	require.Empty(t, b.deliveries(t))
 }
 
