@@ -44,7 +44,7 @@ func (h *Head) Run(ctx context.Context, w io.Writer) error {
 	var telegram, spoiled []byte
 	began := time.Now()
 	for n := int64(0); ; n++ {
-		if !h.Fast {
+		if !h.Fast && n > 0 {
 			// What was too long for its interval costs the telegrams after it.
 			n = max(n, int64((time.Since(began)+h.Interval-1)/h.Interval))
 			if err := line.wait(began.Add(time.Duration(n) * h.Interval)); err != nil {

@@ -79,8 +79,8 @@ func (l *Listener) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// Write writes to the reader. While there is none it waits for one, and goes
-// on with the next one where the last one left, until the deadline.
+// Write writes to the reader, and waits for one while there is none, until the
+// deadline. What a reader leaves unread when it goes is lost.
 func (l *Listener) Write(p []byte) (written int, err error) {
 	for written < len(p) {
 		l.mu.Lock()

@@ -1,0 +1,270 @@
+package meter_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"smgw/meter"
+	"smgw/meter/sim"
+)
+
+var installed = time.Date(2026, 9, 28, 0, 0, 0, 0, time.UTC)
+
+// telegrams makes the bytes of n telegrams, ten seconds apart.
+func telegrams(n int) (out []byte) {
+	m := sim.NewMeter(sim.NewHousehold(sim.Options{Seed: 1, Since: installed}), sim.Models[0], "")
+	for i := range n {
+		out = m.AppendTelegram(out, installed.Add(time.Duration(i+1)*10*time.Second))
+	}
+	return out
+}
+
+// run runs a line in the background; stop cancels it and waits for its end.
+func run(t *testing.T, line *meter.Line, handle func(meter.Telegram)) (stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- line.Run(ctx, handle) }()
+	return func() error {
+		cancel()
+		return <-done
+	}
+}
+
+func ignore(meter.Telegram) {}
+
+func lineOf(t *testing.T, spec string) *meter.Line {
+	t.Helper()
+	source, err := meter.ParseSource(spec)
+	require.NoError(t, err)
+	return &meter.Line{Source: source}
+}
+
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	require.Eventually(t, ok, 30*time.Second, time.Millisecond, what)
+}
+
+func TestALineHandsATelegramOnBeforeTheNextByte(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	port, err := sim.OpenPort()
+	require.NoError(t, err)
+	defer port.Close()
+	heard := make(chan uint32)
+	stop := run(t, lineOf(t, port.Name()), func(telegram meter.Telegram) { heard <- telegram.SecIndex().Seconds })
+	for i := range 3 {
+		_, err := port.Write(telegrams(i + 1)[len(telegrams(i)):])
+		require.NoError(t, err)
+		require.EqualValues(t, 10*(i+1), <-heard)
+	}
+	require.ErrorIs(t, stop(), context.Canceled)
+}
+
+func TestALineSurvivesAHangUpAndFindsThePortUnderItsOldName(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	link := filepath.Join(t.TempDir(), "meter")
+	plug := func() *sim.Port {
+		port, err := sim.OpenPort()
+		require.NoError(t, err)
+		require.NoError(t, port.Link(link))
+		_, err = port.Write(telegrams(1))
+		require.NoError(t, err)
+		return port
+	}
+	line := lineOf(t, "serial:"+link) // nothing there yet
+	stop := run(t, line, ignore)
+	until(t, "it says that there is no port", func() bool { return line.State().Error != "" })
+	require.Contains(t, line.State().Error, "no such file")
+
+	for i := range int64(2) {
+		port := plug()
+		until(t, "a telegram", func() bool { return line.State().Telegrams == i+1 })
+		require.True(t, line.State().Open)
+		require.Empty(t, line.State().Error)
+		require.NoError(t, port.Close())
+		until(t, "it sees that the port is gone", func() bool { return !line.State().Open })
+		require.NotEmpty(t, line.State().Error)
+	}
+	require.ErrorIs(t, stop(), context.Canceled)
+	require.EqualValues(t, 2, line.State().Opened)
+}
+
+func TestALineFollowsALinkThatIsMovedToAnotherPort(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	link := filepath.Join(t.TempDir(), "meter")
+	first, err := sim.OpenPort()
+	require.NoError(t, err)
+	defer first.Close()
+	second, err := sim.OpenPort()
+	require.NoError(t, err)
+	defer second.Close()
+
+	require.NoError(t, first.Link(link))
+	line := lineOf(t, link)
+	stop := run(t, line, ignore)
+	until(t, "the first port", func() bool { return line.State().Open })
+	require.NoError(t, second.Link(link))
+	_, err = second.Write(telegrams(1))
+	require.NoError(t, err)
+	until(t, "a telegram of the second", func() bool { return line.State().Telegrams == 1 })
+	require.ErrorIs(t, stop(), context.Canceled)
+}
+
+// A reader that is blocked on a silent port, and one whose handler is slow,
+// end as soon as they are told.
+func TestALineEndsWhenItIsTold(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	port, err := sim.OpenPort()
+	require.NoError(t, err)
+	defer port.Close()
+	line := lineOf(t, port.Name())
+	stop := run(t, line, ignore)
+	until(t, "the port is open", func() bool { return line.State().Open })
+	require.ErrorIs(t, stop(), context.Canceled)
+	require.False(t, line.State().Open)
+	require.Empty(t, line.State().Error, "it was told to end: that is no fault")
+}
+
+func TestALineReadsARecordingToItsEnd(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "recording.bin")
+	torn := telegrams(3)
+	require.NoError(t, os.WriteFile(path, append([]byte("noise"), torn[:len(torn)-4]...), 0o600))
+	line := lineOf(t, path)
+	require.Equal(t, io.EOF, line.Run(t.Context(), ignore))
+	s := line.State()
+	require.EqualValues(t, 2, s.Telegrams)
+	require.EqualValues(t, len(torn)+1, s.Bytes)
+	require.Len(t, s.Refused, 2, "%v", s.Refused)
+	require.False(t, s.Open)
+
+	line = lineOf(t, "file:"+path+".missing")
+	require.ErrorIs(t, line.Run(t.Context(), ignore), os.ErrNotExist)
+}
+
+func TestALineReadsOverTheNetworkAndConnectsAgain(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	line := lineOf(t, "tcp://"+listener.Addr().String())
+	stop := run(t, line, ignore)
+	for i := range int64(2) {
+		conn, err := listener.Accept()
+		require.NoError(t, err)
+		_, err = conn.Write(telegrams(1))
+		require.NoError(t, err)
+		until(t, "a telegram", func() bool { return line.State().Telegrams == i+1 })
+		conn.Close()
+	}
+	require.ErrorIs(t, stop(), context.Canceled)
+}
+
+// flaky is a live source that a test makes fail.
+type flaky struct {
+	open  func() (io.ReadCloser, error)
+	tries atomic.Int64
+	when  []time.Duration
+	began time.Time
+}
+
+func (f *flaky) Live() bool     { return true }
+func (f *flaky) String() string { return "flaky" }
+func (f *flaky) Open(context.Context) (io.ReadCloser, error) {
+	f.tries.Add(1)
+	f.when = append(f.when, time.Since(f.began))
+	return f.open()
+}
+
+func TestALinesPausesGrowAndStartAgainWithATelegram(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := &flaky{began: time.Now()}
+		broken.open = func() (io.ReadCloser, error) {
+			if broken.tries.Load() == 8 {
+				return io.NopCloser(bytes.NewReader(telegrams(1))), nil
+			}
+			return nil, errors.New("no port")
+		}
+		stop := run(t, &meter.Line{Source: broken}, ignore)
+		time.Sleep(125 * time.Second)
+		stop()
+		seconds := make([]int, len(broken.when))
+		for i, d := range broken.when {
+			seconds[i] = int(d / time.Second)
+		}
+		require.Equal(t, []int{0, 1, 3, 7, 15, 31, 61, 91, 92, 94, 98, 106, 122}, seconds)
+	})
+}
+
+func TestAPauseEndsWhenTheLineIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := &flaky{open: func() (io.ReadCloser, error) { return nil, errors.New("no port") }}
+		stop := run(t, &meter.Line{Source: broken}, ignore)
+		time.Sleep(100 * time.Second)
+		told := time.Now()
+		require.ErrorIs(t, stop(), context.Canceled)
+		require.Zero(t, time.Since(told))
+	})
+}
+
+// Six hours of a broken port, and of one that comes and goes each second, leave
+// a log that a person can read.
+func TestALineNeverFillsALog(t *testing.T) {
+	telegram := telegrams(1)
+	for name, fault := range map[string]func(*flaky) (io.ReadCloser, error){
+		"gone":     func(*flaky) (io.ReadCloser, error) { return nil, errors.New("no port") },
+		"flickers": func(*flaky) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(telegram)), nil },
+		"many faces": func(f *flaky) (io.ReadCloser, error) {
+			return nil, errors.New(strings.Repeat("x", int(f.tries.Load()%50)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				source := &flaky{}
+				source.open = func() (io.ReadCloser, error) { return fault(source) }
+				stop := run(t, &meter.Line{Source: source, Log: slog.New(slog.NewTextHandler(&log, nil))}, ignore)
+				time.Sleep(6 * time.Hour)
+				stop()
+				lines := strings.Count(log.String(), "\n")
+				require.Less(t, lines, 6*6+20)
+				require.GreaterOrEqual(t, lines, 5, "it is said again each hour")
+				require.Contains(t, log.String(), "left_out=")
+			})
+		})
+	}
+}
+
+func TestALineSaysOnceThatItIsLostAndFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		source := &flaky{}
+		source.open = func() (io.ReadCloser, error) {
+			if source.tries.Load() < 4 {
+				return nil, errors.New("no port")
+			}
+			r, w := io.Pipe()
+			go w.Write(telegrams(5))
+			return r, nil
+		}
+		stop := run(t, &meter.Line{Source: source, Log: slog.New(slog.NewTextHandler(&log, nil))}, ignore)
+		time.Sleep(time.Minute)
+		stop()
+		require.Equal(t, 2, strings.Count(log.String(), "\n"), log.String())
+		require.Contains(t, log.String(), "lost")
+		require.Contains(t, log.String(), `after=7s`)
+	})
+}
