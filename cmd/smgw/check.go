@@ -67,7 +67,7 @@ the exit status at 0.`,
 				return refused(cmd, path, err, asJSON)
 			}
 			now := time.Now()
-			m := meaningOf(c, now, warnings(c, now))
+			m := meaningOf(c, now, append(warnings(c, now), meterWarnings(cmd.Context(), c)...))
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(checked{OK: true, File: path, Errors: config.Errors{}, meaning: m})
 			}
@@ -142,6 +142,9 @@ func (m *meaning) print(to io.Writer, c *config.Config) error {
 	}
 	if p := c.Contract.MaxPowerKW; p.Valid {
 		fmt.Fprintf(w, ", more than %s kW is implausible", p.Decimal)
+	}
+	if at := c.Contract.Commissioned; !at.IsZero() {
+		fmt.Fprintf(w, ",\ncommissioned at %s: what lay before is absent", at.In(form.Berlin).Format(time.RFC3339))
 	}
 	fmt.Fprint(w, ".\n")
 	if days := c.Contract.ExtraHolidays; len(days) > 0 {

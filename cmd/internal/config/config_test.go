@@ -61,6 +61,7 @@ func TestExampleIsRightWithEverythingSwitchedOn(t *testing.T) {
 	}}}, c.Board)
 	require.Equal(t, []form.Date{{Year: 2025, Month: 5, Day: 8}}, c.Contract.ExtraHolidays)
 	require.Equal(t, "43", c.Contract.MaxPowerKW.Decimal.String())
+	require.Equal(t, time.Date(2026, 10, 23, 8, 15, 0, 0, time.UTC), c.Contract.Commissioned)
 }
 
 func TestEveryKeyIsDocumentedAndInTheExample(t *testing.T) {
@@ -187,6 +188,10 @@ func TestProblems(t *testing.T) {
 			`:13:16: max_power_kw: power 1e999999999; want kilowatts above 0, such as 43 or 27.6`}},
 		"no power": {`transformer_factor = 1`, `max_power_kw = 0`, []string{
 			`:13:16: max_power_kw: power 0; want kilowatts above 0, such as 43 or 27.6`}},
+		"commissioned at a local time": {`transformer_factor = 1`, `commissioned = 2026-10-23T10:15:00`, []string{
+			`:13:16: commissioned: time "2026-10-23T10:15:00"; want date, time and offset, such as 2026-10-23T10:15:00+02:00`}},
+		"commissioned in a year": {`transformer_factor = 1`, `commissioned = 2026`, []string{
+			`:13:16: commissioned is a whole number; want a text in quotes or a date, as in commissioned = "2026-10-23T10:15:00+02:00"`}},
 		"holidays": {`transformer_factor = 1`, `extra_holidays = ["2025-05-08", "8.5.2026", 7]`, []string{
 			`:13:33: extra_holidays: date "8.5.2026"; want a day such as 2026-10-25`,
 			`:13:45: extra_holidays: date "7"; want a day such as 2026-10-25`}},
@@ -413,6 +418,10 @@ func drawContract(t *rapid.T) (*form.Contract, string) {
 		c.MaxPowerKW = decimal.NewNullDecimal(power)
 		c.MaxPowerKW.Decimal, _ = decimal.NewFromString(power.String())
 		say("max_power_kw = %s", power)
+	}
+	if rapid.Bool().Draw(t, "commissioned") {
+		c.Commissioned = time.Unix(rapid.Int64Range(1.5e9, 2e9).Draw(t, "at"), 0).UTC()
+		say(rapid.SampledFrom([]string{"commissioned = %q", "commissioned = %s"}).Draw(t, "as"), c.Commissioned.In(form.Berlin).Format(time.RFC3339))
 	}
 	ids := rapid.SliceOfNDistinct(rapid.StringMatching(`[1-9][0-9]{9}`), 1, 3, rapid.ID[string]).Draw(t, "malos")
 	for i, id := range ids {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/shopspring/decimal"
 
@@ -77,6 +78,17 @@ func readContract(s section, c *form.Contract) {
 	c.TransformerFactor = s.whole("transformer_factor", 1)
 	readList(s, "extra_holidays", text|date, form.ParseDate, &c.ExtraHolidays)
 	read(s, "max_power_kw", "", parsePower, &c.MaxPowerKW)
+	read(s, "commissioned", "", parseInstant, &c.Commissioned)
+}
+
+// parseInstant reads an instant, with the offset that makes it one: local time
+// names two of them when summer time ends.
+func parseInstant(s string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("time %q: want date, time and offset, such as 2026-10-23T10:15:00+02:00", s)
+	}
+	return t.UTC(), nil
 }
 
 // parsePower reads kilowatts, exactly. The exponent of "1e999999999" would

@@ -44,6 +44,7 @@ var schema = shape{kind: table, keys: []shape{
 		{name: "transformer_factor", kind: integer, example: `1`},
 		{name: "extra_holidays", kind: list, example: `["2025-05-08"]`},
 		{name: "max_power_kw", kind: integer | decimals | text, example: `43`},
+		{name: "commissioned", kind: text | date, example: `"2026-10-23T10:15:00+02:00"`},
 	}},
 	{name: "market_location", kind: tables, keys: []shape{
 		{name: "malo", kind: text, example: `"41373559241"`},
