@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +12,9 @@ import (
 	"smgw/board"
 	"smgw/cmd/internal/agent"
 	"smgw/cmd/internal/config"
+	"smgw/cmd/internal/control"
 	"smgw/meter"
+	"smgw/meter/form"
 	"smgw/tls/identity"
 )
 
@@ -55,6 +58,36 @@ func warnings(c *config.Config, now time.Time) []string {
 		warn("%v", err)
 	} else if !clock.Synchronised {
 		warn("the clock is not synchronised: what is read now is marked unusable (reason ZA0); give the gateway a time server")
+	}
+	return all
+}
+
+// meterWarnings compares the contract with what the meters say of themselves:
+// the running agent knows. Without one there is nothing to compare.
+func meterWarnings(ctx context.Context, c *config.Config) (all []string) {
+	var s control.Status
+	if err := control.Get(ctx, agent.SocketPath(c), control.StatusPath, &s); err != nil {
+		return nil
+	}
+	meters := map[string]control.MeterStatus{}
+	for _, m := range s.Meters {
+		if m.LastReading == nil {
+			continue
+		}
+		meters[m.Name] = m
+		if m.Coarse {
+			all = append(all, fmt.Sprintf("meter %q gives whole kWh only: load profiles and maximum power are marked unusable (reason ZC4) until its PIN is entered or InF is on", m.Name))
+		}
+	}
+	for _, l := range c.Contract.MarketLocations {
+		m, known := meters[l.Meter]
+		switch {
+		case !known:
+		case l.Direction == form.FeedIn && !m.FeedsIn:
+			all = append(all, fmt.Sprintf("market location %s is fed in, but meter %q (%s) has no register 1-0:2.8.0", l.MaLo, m.Name, m.Plate))
+		case l.TwoTariffs && !m.TwoTariffs:
+			all = append(all, fmt.Sprintf("market location %s has two tariffs, but meter %q (%s) has no registers 1-0:1.8.1 and 1-0:1.8.2", l.MaLo, m.Name, m.Plate))
+		}
 	}
 	return all
 }

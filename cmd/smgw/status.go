@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -67,7 +68,7 @@ func printStatus(out io.Writer, s *control.Status) error {
 	fmt.Fprintf(w, "clock\t%s, %s\n", local(s.Now.Time), s.Now.Quality)
 	for _, m := range s.Meters {
 		fmt.Fprintf(w, "meter %s\t%s\n", m.Name, describeLine(m.Line, local))
-		fmt.Fprintf(w, "\tdevice %s, last reading %s\n", m.Device, maybe(m.LastReading))
+		fmt.Fprintf(w, "\t%s, last reading %s\n", describeDevice(&m), maybe(m.LastReading))
 		var registers []string
 		for _, code := range slices.Sorted(maps.Keys(m.Registers)) {
 			registers = append(registers, fmt.Sprintf("%s %s Wh", code, m.Registers[code]))
@@ -100,6 +101,26 @@ func printStatus(out io.Writer, s *control.Status) error {
 	}
 	fmt.Fprintf(w, "certificates\tvalid until %s\n", local(s.CertsEnd))
 	return w.Flush()
+}
+
+// describeDevice says what a meter tells about itself.
+func describeDevice(m *control.MeterStatus) string {
+	if m.Device == "" {
+		return "no device yet"
+	}
+	text := "device " + cmp.Or(m.Plate, m.Device.String())
+	for _, trait := range []struct {
+		holds bool
+		words string
+	}{{m.FeedsIn, "two directions"}, {m.TwoTariffs, "two tariffs"}, {m.Coarse, "whole kWh only"}} {
+		if trait.holds {
+			text += ", " + trait.words
+		}
+	}
+	if len(m.Says) > 0 {
+		text += " (" + strings.Join(m.Says, ", ") + ")"
+	}
+	return text
 }
 
 // describeLine says in one line what comes from a meter's port.

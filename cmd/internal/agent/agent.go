@@ -59,6 +59,8 @@ type meterState struct {
 	picker *meter.Picker
 	device meter.DeviceID // of the newest reading; "" before the first
 	last   meter.Reading
+	// What the newest telegram's registers say of the meter.
+	feedsIn, twoTariffs bool
 }
 
 // New wires an agent. It goes on where the store stands.
@@ -161,6 +163,7 @@ func (a *Agent) received(ctx context.Context, m *meterState, t meter.Telegram) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if r, ok := t.Reading(m.name, stamp); ok {
+		m.feedsIn, m.twoTariffs = t.FeedsIn(), t.TwoTariffs()
 		a.observe(m, r)
 	}
 	if !a.InStep {

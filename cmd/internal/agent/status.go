@@ -58,9 +58,15 @@ func (a *Agent) Status() (*control.Status, error) {
 }
 
 func (a *Agent) meterStatus(m *meterState) (control.MeterStatus, error) {
-	s := control.MeterStatus{Name: m.name, Line: m.line.State(), Device: m.device, Coarse: m.last.Coarse, PowerW: m.last.Power}
-	s.LastReading = instant(m.last.At.Time)
-	s.Registers = map[string]string{}
+	s := control.MeterStatus{
+		Name: m.name, Line: m.line.State(),
+		Device: m.device, Plate: m.device.Plate(), Says: []string{},
+		FeedsIn: m.feedsIn, TwoTariffs: m.twoTariffs, Coarse: m.last.Coarse,
+		LastReading: instant(m.last.At.Time), Registers: map[string]string{}, PowerW: m.last.Power,
+	}
+	if fnn, ok := m.last.Status.FNN(); ok {
+		s.Says = fnn.Words()
+	}
 	for _, r := range m.last.Registers {
 		s.Registers[r.Code.Short()] = r.Value.String()
 	}

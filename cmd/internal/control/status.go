@@ -36,6 +36,10 @@ type MeterStatus struct {
 	Name         string              `json:"name"`
 	Line         meter.LineState     `json:"line"`
 	Device       meter.DeviceID      `json:"device"`
+	Plate        string              `json:"plate"`    // as printed on the meter (DIN 43863-5); "" when unknown
+	Says         []string            `json:"says"`     // its FNN status word in words
+	FeedsIn      bool                `json:"feeds_in"` // it counts what is fed in
+	TwoTariffs   bool                `json:"two_tariffs"`
 	LastReading  *time.Time          `json:"last_reading"`
 	Coarse       bool                `json:"coarse"` // whole kWh only: PIN not entered or InF off
 	Registers    map[string]string   `json:"registers_wh"`
