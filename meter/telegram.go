@@ -53,6 +53,7 @@ type Decoder struct {
 	values  []Value
 	refused []*sml.RefusedError
 	device  DeviceID
+	told    Telegram // here, and not on a stack, for the quirks to work on
 	open    sml.OpenResponse
 	list    sml.GetListResponse
 }
@@ -61,7 +62,8 @@ type Decoder struct {
 // offsets in the stream, and costs no other message.
 func (d *Decoder) Decode(f sml.Frame) (Telegram, []*sml.RefusedError) {
 	d.values, d.refused = d.values[:0], d.refused[:0]
-	t := Telegram{Offset: f.Offset, End: f.End, Checksum: f.Checksum}
+	t := &d.told
+	*t = Telegram{Offset: f.Offset, End: f.End, Checksum: f.Checksum}
 	lists := 0
 	for m, err := range f.Messages() {
 		switch {
@@ -87,8 +89,8 @@ func (d *Decoder) Decode(f sml.Frame) (Telegram, []*sml.RefusedError) {
 	}
 	t.Values = d.values
 	t.OK = lists > 0 || len(d.refused) == 0
-	applyQuirks(&t)
-	return t, d.refused
+	applyQuirks(t)
+	return *t, d.refused
 }
 
 // deviceOf makes a string only when the meter is another than last time.

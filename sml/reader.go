@@ -5,9 +5,10 @@ import (
 	"io"
 )
 
-// Reader finds frames in a stream of bytes. Whatever comes in, it uses at
-// most about 256 KiB: a window of twice MaxFrame, a payload of MaxFrame when one has
-// escapes, and the places of starts within a frame (see finder).
+// Reader finds frames in a stream of bytes. Whatever comes in, it uses less
+// than 512 KiB: a window of little more than twice MaxFrame, a payload of MaxFrame
+// where one has escapes, and the places of starts within a frame, of which
+// there are never more than MaxFrame/12.
 type Reader struct {
 	r      io.Reader
 	finder finder
