@@ -31,13 +31,30 @@ func (s serialPort) Open(context.Context) (io.ReadCloser, error) {
 	}
 	port, err := serial.Open(string(s), &serial.Mode{BaudRate: 9600, DataBits: 8, Parity: serial.NoParity, StopBits: serial.OneStopBit})
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", string(s), err)
+		return nil, fmt.Errorf("open %s: %w%s", string(s), err, hint(err))
 	}
 	if err := port.SetReadTimeout(readSlice); err != nil {
 		port.Close()
 		return nil, fmt.Errorf("open %s: %w", string(s), err)
 	}
 	return &openPort{port: port, path: s, node: node, busy: make(chan struct{}, 1)}, nil
+}
+
+// hint says what to do about a port that cannot be opened.
+func hint(err error) string {
+	var port *serial.PortError
+	if !errors.As(err, &port) {
+		return ""
+	}
+	switch port.Code() {
+	case serial.PermissionDenied:
+		return "; may this user read it? (usermod --append --groups dialout USER, and log in again)"
+	case serial.PortBusy:
+		return "; another program has it open (fuser --verbose PORT names it)"
+	case serial.InvalidSerialPort:
+		return "; this is no serial port"
+	}
+	return ""
 }
 
 // readSlice is how long one read of the port may block. Between slices a

@@ -64,3 +64,11 @@ func TestASourceIsNamedAsPeopleNameIt(t *testing.T) {
 		require.ErrorContains(t, err, want, spec)
 	}
 }
+
+func TestAPortThatCannotBeOpenedSaysWhatToDo(t *testing.T) {
+	source, err := meter.ParseSource("/dev/null")
+	require.NoError(t, err)
+	_, err = source.Open(t.Context())
+	require.ErrorContains(t, err, "open /dev/null")
+	require.ErrorContains(t, err, "this is no serial port")
+}

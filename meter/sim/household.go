@@ -27,7 +27,7 @@ type Options struct {
 // over is fed in.
 //
 // It answers for any instant, at once for one on the same day as the last, and
-// in some ten microseconds a day for another. It is not for use by several
+// in some thirty microseconds a day for another. It is not for use by several
 // goroutines at once: make one for each.
 type Household struct {
 	options  Options

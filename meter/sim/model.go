@@ -93,17 +93,22 @@ const (
 	fnnIdle      = 0x1c0004
 )
 
+func fnnWord(power int64) uint64 {
+	switch {
+	case power < 0:
+		return fnnFeedingIn
+	case power == 0:
+		return fnnIdle
+	}
+	return fnnDrawing
+}
+
 func (s status) word(power int64) sml.Uint {
 	switch s {
-	case fnn3, fnn4:
-		word := uint64(fnnDrawing)
-		switch {
-		case power < 0:
-			word = fnnFeedingIn
-		case power == 0:
-			word = fnnIdle
-		}
-		return sml.Uint{Value: word, Size: map[status]uint8{fnn3: 3, fnn4: 4}[s]}
+	case fnn3:
+		return sml.Uint{Value: fnnWord(power), Size: 3}
+	case fnn4:
+		return sml.Uint{Value: fnnWord(power), Size: 4}
 	case fnn3Drawing:
 		return sml.Uint{Value: fnnDrawing, Size: 3}
 	case bit5:
@@ -195,8 +200,7 @@ func (m *Meter) entry(r *register, now *moment) sml.Entry {
 		e.Value = sml.OctetValue([]byte(r.octets))
 		return e
 	case statusNumber:
-		word := fnn4.word(now.power)
-		e.Value = sml.UnsignedValue(word.Value, word.Size)
+		e.Value = sml.UnsignedValue(fnnWord(now.power), 4)
 		return e
 	case nothing:
 		return e
