@@ -70,7 +70,6 @@ const (
 	fnn4               // in four
 	fnn3Drawing        // in three, and says drawing all the time
 	bit5               // two octets, direction in bit 5 (EMH ED300L)
-	vendor2            // 0x0182 in two octets
 	vendor3            // 0x010180 in three
 	vendor4            // 0x0182 in four
 )
@@ -115,8 +114,6 @@ func (s status) word(power int64) sml.Uint {
 		if power < 0 {
 			return sml.Uint{Value: 0x1b0, Size: 2}
 		}
-		return sml.Uint{Value: 0x182, Size: 2}
-	case vendor2:
 		return sml.Uint{Value: 0x182, Size: 2}
 	case vendor3:
 		return sml.Uint{Value: 0x10180, Size: 3}
