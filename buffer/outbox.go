@@ -19,15 +19,25 @@ type outbox struct {
 	tried   map[string]bool // ids whose attempts are not on flash yet
 }
 
+// load takes over the file's state. Attempts that the file does not know yet stay.
 func (o *outbox) load(items *bolt.Bucket) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	known, tried := o.byID, o.tried
 	o.byID, o.waiting, o.tried = map[string]*Item{}, map[string][]*Item{}, map[string]bool{}
 	return items.ForEach(func(k, v []byte) error {
-		if it, err := openItem(k, v); err == nil {
-			o.set(it)
+		it, err := openItem(k, v)
+		if err != nil {
+			return nil // a damaged record is what Check reports
 		}
-		return nil // a damaged record is what Check reports
+		if have := known[it.ID]; it.State == Waiting && tried[it.ID] && have.Revision > it.Revision {
+			it = *have
+		}
+		o.set(it)
+		if tried[it.ID] && o.byID[it.ID] != nil {
+			o.tried[it.ID] = true
+		}
+		return nil
 	})
 }
 

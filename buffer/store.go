@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -93,7 +94,7 @@ func Open(path string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("begin store %s: %w", path, describe(err))
 	}
 	if err := checkHead(path); err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+		return nil, fmt.Errorf("open store: %w", describe(err))
 	}
 	db, err := openFile(path, o.Limit)
 	if err != nil {
@@ -253,15 +254,24 @@ func (s *Store) update(fn func(*txn) error) error {
 	}
 	t := &txn{}
 	dirty := s.outbox.dirty()
+	var refused error // by us: nothing was written
 	err := s.db.Update(func(tx *bolt.Tx) error {
 		t.Tx = tx
 		for _, it := range dirty {
-			if err := writeItem(tx, &it); err != nil {
-				return err
+			if refused = writeItem(tx, &it); refused != nil {
+				return refused
 			}
 		}
-		return fn(t)
+		refused = fn(t)
+		return refused
 	})
+	if err != nil && refused == nil {
+		// The commit failed, but that can have been after its last byte: only
+		// the file knows whether it counts.
+		if lerr := s.db.View(func(tx *bolt.Tx) error { return s.outbox.load(tx.Bucket(bucketItems)) }); lerr != nil {
+			err = errors.Join(err, lerr)
+		}
+	}
 	if err != nil {
 		return describe(err)
 	}
@@ -294,9 +304,12 @@ func (s *Store) load() error {
 	})
 }
 
-// describe turns the ways in which there can be no room into ErrFull.
+// describe turns the ways in which there can be no room into ErrFull. Where
+// bbolt grows its file it passes errors on as text only.
 func describe(err error) error {
-	if errors.Is(err, bolterrors.ErrMaxSizeReached) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	full := errors.Is(err, bolterrors.ErrMaxSizeReached) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) ||
+		err != nil && strings.HasSuffix(err.Error(), syscall.ENOSPC.Error())
+	if full && !errors.Is(err, ErrFull) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	return err
