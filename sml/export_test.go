@@ -17,3 +17,9 @@ func Relist[T element[T]](err *error, l ListOf[T], again func(T) T) ListOf[T] {
 	}
 	return NewList(elements...)
 }
+
+// Held is how many bytes of memory a Reader keeps.
+func (r *Reader) Held() int {
+	f := &r.finder
+	return cap(f.window) + cap(f.scratch) + 8*cap(f.starts) + 128*cap(f.queue) + 64*cap(f.errors)
+}

@@ -168,6 +168,9 @@ func (f *finder) begin(at int64) {
 		f.leave(at)
 		f.starts, f.first, f.escape, f.ended, f.literal = f.starts[:0], 0, 0, 0, 0
 	}
+	if len(f.starts) == cap(f.starts) && f.first > len(f.starts)/2 {
+		f.starts, f.first = f.starts[:copy(f.starts, f.starts[f.first:])], 0
+	}
 	f.starts = append(f.starts, at)
 }
 

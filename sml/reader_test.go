@@ -309,3 +309,29 @@ func TestReaderGivesUpOnAReaderThatGivesNothing(t *testing.T) {
 	_, err := sml.NewReader(&pieces{[]byte("x"), 0}).Next()
 	require.ErrorIs(t, err, io.ErrNoProgress)
 }
+
+func TestReaderHoldsLittleWhateverComes(t *testing.T) {
+	start := []byte("\x1b\x1b\x1b\x1b\x01\x01\x01\x01")
+	for what, piece := range map[string][]byte{
+		"starts as data":        slices.Concat(start[:4], start),
+		"starts":                start,
+		"a frame without end":   append(bytes.Repeat([]byte{0x55}, 2*sml.MaxFrame), start...),
+		"a flood of 1b":         {0x1b},
+		"ends":                  []byte("\x1b\x1b\x1b\x1b\x1a\x00\x00\x00"),
+		"longest with escapes":  sml.AppendFrame(nil, sml.X25, bytes.Repeat([]byte{0x1b}, sml.MaxFrame/2-8)),
+		"starts, then escapes":  slices.Concat(start, bytes.Repeat([]byte{0x1b}, 8), []byte{0x1b, 0x1b, 0x1b, 0x1b, 0x02}),
+		"as many starts as fit": sml.AppendFrame(nil, sml.X25, bytes.Repeat(start, 5000)),
+	} {
+		t.Run(what, func(t *testing.T) {
+			stream := bytes.Repeat(piece, 1+(4<<20)/len(piece))
+			r := sml.NewReader(bytes.NewReader(stream))
+			for {
+				_, err := r.Next()
+				if err == io.EOF {
+					break
+				}
+			}
+			require.Less(t, r.Held(), 512<<10)
+		})
+	}
+}
