@@ -14,17 +14,6 @@ import (
 	"smgw/meter"
 )
 
-// fastDir is a folder in memory where there is one: thousands of small files
-// are written to it.
-func fastDir(t testing.TB) string {
-	dir, err := os.MkdirTemp("/dev/shm", "buffer")
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
-
 // TestPowerCuts records every write and sync of a workload, and then makes the
 // files that a power cut could leave at each point of it: of what was written
 // since the last sync nothing, everything, each alone, random subsets, and torn

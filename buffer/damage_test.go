@@ -21,7 +21,7 @@ const page = 4096
 // filled makes a store with some of everything and returns its file.
 func filled(t testing.TB) []byte {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "store.db")
+	path := filepath.Join(fastDir(t), "store.db")
 	s, err := buffer.Open(path, buffer.Options{})
 	require.NoError(t, err)
 	require.NoError(t, s.PutContract(buffer.ContractVersion{From: day0, Text: []byte("[contract]")}))
@@ -111,7 +111,7 @@ func TestDamagedFiles(t *testing.T) {
 	noticed, carried := 0, 0
 	for name, do := range all {
 		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "store.db")
+			path := filepath.Join(fastDir(t), "store.db")
 			damaged := do(bytes.Clone(file))
 			require.NoError(t, os.WriteFile(path, damaged, 0o600))
 			s, r, err := buffer.OpenChecked(path, buffer.Options{}, noon, buffer.Check)
@@ -157,7 +157,7 @@ func TestDamageOfOnePageCostsAtMostThatPage(t *testing.T) {
 	for n := 2; n < len(file)/page; n++ {
 		b := bytes.Clone(file)
 		clear(b[n*page : (n+1)*page])
-		path := filepath.Join(t.TempDir(), "store.db")
+		path := filepath.Join(fastDir(t), "store.db")
 		require.NoError(t, os.WriteFile(path, b, 0o600))
 		s, _, err := buffer.OpenChecked(path, buffer.Options{}, noon, buffer.Check)
 		require.NoError(t, err)
@@ -175,7 +175,7 @@ func TestNewestCommitSurvivesItsMetaPage(t *testing.T) {
 	for n := range 2 {
 		b := filled(t)
 		clear(b[n*page : n*page+100])
-		path := filepath.Join(t.TempDir(), "store.db")
+		path := filepath.Join(fastDir(t), "store.db")
 		require.NoError(t, os.WriteFile(path, b, 0o600))
 		s, r, err := buffer.OpenChecked(path, buffer.Options{}, noon, buffer.Check)
 		require.NoError(t, err)
@@ -225,7 +225,7 @@ func TestJournalFindsWhatWasDoneToIt(t *testing.T) {
 		"first":     func(p string) error { return buffer.DropEntry(p, 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "store.db")
+			path := filepath.Join(fastDir(t), "store.db")
 			s, err := buffer.Open(path, buffer.Options{})
 			require.NoError(t, err)
 			for n := range 6 {

@@ -2,6 +2,7 @@ package buffer_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ type store struct {
 func open(t testing.TB) *store { return openWith(t, buffer.Options{}) }
 
 func openWith(t testing.TB, o buffer.Options) *store {
-	s := &store{t: t, path: filepath.Join(t.TempDir(), "store.db"), options: o}
+	s := &store{t: t, path: filepath.Join(fastDir(t), "store.db"), options: o}
 	s.reopen()
 	t.Cleanup(func() {
 		if s.Store == nil {
@@ -52,6 +53,17 @@ func (s *store) reopen() {
 	var err error
 	s.Store, err = buffer.Open(s.path, s.options)
 	require.NoError(s.t, err)
+}
+
+// fastDir is a folder in memory where there is one: tests write thousands of
+// small files and sync each.
+func fastDir(t testing.TB) string {
+	dir, err := os.MkdirTemp("/dev/shm", "buffer")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // day0 is a local midnight, 2026-11-22 in Germany.

@@ -72,7 +72,7 @@ func beVictim(path string) error {
 func TestKilledProcessLosesNothingItAcknowledged(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
-	path := filepath.Join(t.TempDir(), "store.db")
+	path := filepath.Join(fastDir(t), "store.db")
 	boundaries, built, acknowledged := -1, -1, -1
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 20 {

@@ -28,7 +28,7 @@ type model struct {
 // TestStoreAgreesWithItsModel drives a store and a model of maps through the
 // same random steps, with reopenings between.
 func TestStoreAgreesWithItsModel(t *testing.T) {
-	dir := t.TempDir()
+	dir := fastDir(t)
 	run := 0
 	rapid.Check(t, func(t *rapid.T) {
 		run++
