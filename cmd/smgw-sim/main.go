@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"smgw/cmd/internal/agent"
 )
 
 func main() { os.Exit(run()) }
@@ -38,6 +40,7 @@ func newRootCommand() *cobra.Command {
 		newHeadEndCommand(),
 		newPKICommand(),
 		newAgentCommand(),
+		agent.NewCheckStoreCommand(),
 	)
 	return root
 }

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"smgw/cmd/internal/agent"
 )
 
 func main() { os.Exit(run()) }
@@ -40,6 +42,7 @@ func newRootCommand() *cobra.Command {
 		newJournalCommand(),
 		newDecodeCommand(),
 		newFormCommand(),
+		agent.NewCheckStoreCommand(),
 	)
 	return root
 }

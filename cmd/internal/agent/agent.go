@@ -22,6 +22,7 @@ import (
 	"smgw/buffer"
 	"smgw/cmd/internal/config"
 	"smgw/meter"
+	"smgw/meter/form"
 	"smgw/tls/deliver"
 )
 
@@ -45,11 +46,12 @@ type Agent struct {
 	Options
 	started time.Time
 
-	mu      sync.Mutex // guards all below, and the order of what is written to the store
-	meters  []*meterState
-	builder builder
-	senders map[string]*sender
-	unsaved unsaved
+	mu       sync.Mutex // guards all below, and the order of what is written to the store
+	meters   []*meterState
+	builder  builder
+	senders  map[string]*sender
+	unsaved  unsaved
+	retained form.Date // the day on which old data were last erased
 }
 
 // meterState is one meter's line and what came of it.
@@ -207,9 +209,26 @@ func (a *Agent) step(now meter.Stamp) {
 				a.Log.Error("building what is due; it is tried again", "err", err)
 			}
 		}
+		a.retain(now)
 	}
 	if err := a.Lamps.Show(a.causes(now)...); err != nil {
 		a.Log.Warn("a lamp cannot be set", "err", err)
+	}
+}
+
+// retain erases once a day what is older than the law lets a gateway keep it. A
+// clock that nobody vouches for erases nothing.
+func (a *Agent) retain(now meter.Stamp) {
+	today := form.DateOf(now.Time)
+	if !a.retained.Before(today) || now.Quality != meter.ClockSynchronised {
+		return
+	}
+	a.retained = today
+	done, err := a.Store.Retain(now.Time, buffer.Policy{Key: a.Signer})
+	if err != nil {
+		a.Log.Error("erasing what is too old; it is tried again tomorrow", "err", err)
+	} else if done != (buffer.Retained{}) {
+		a.Log.Info("erased what was too old", "readings", done.Boundaries, "journal", done.Entries, "items", done.Items, "never_acknowledged", done.Expired, "compacted", done.Compacted)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"strconv"
 	"time"
 
 	"smgw/buffer"
@@ -72,6 +73,10 @@ func (b *builder) buildLocation(location *form.MarketLocation, settled meter.Qua
 			return fmt.Errorf("market location %s: %w", series, err)
 		}
 	}
+	losses, err := b.Store.Losses()
+	if err != nil {
+		return fmt.Errorf("market location %s: what was lost: %w", series, err)
+	}
 	dues := slices.DeleteFunc(b.Config.Contract.Settled(after, settled), func(d form.Due) bool { return d.MaLo != location.MaLo })
 	for len(dues) > 0 {
 		end := dues[0].Period.To
@@ -81,7 +86,7 @@ func (b *builder) buildLocation(location *form.MarketLocation, settled meter.Qua
 		}
 		items := make([]buffer.Item, 0, n)
 		for _, due := range dues[:n] {
-			item, err := b.item(location, due, now)
+			item, err := b.item(location, due, losses, now)
 			if err != nil {
 				return fmt.Errorf("row %d of market location %s for %s: %w", due.Row, series, due.To, err)
 			}
@@ -96,7 +101,7 @@ func (b *builder) buildLocation(location *form.MarketLocation, settled meter.Qua
 }
 
 // item is the signed payload of one due date, ready for the outbox.
-func (b *builder) item(location *form.MarketLocation, due form.Due, now time.Time) (buffer.Item, error) {
+func (b *builder) item(location *form.MarketLocation, due form.Due, losses []buffer.Loss, now time.Time) (buffer.Item, error) {
 	readings, err := b.Store.Boundaries(location.Meter, due.Period.From-lookBack, due.Period.To)
 	if err != nil {
 		return buffer.Item{}, err
@@ -106,6 +111,7 @@ func (b *builder) item(location *form.MarketLocation, due form.Due, now time.Tim
 		return buffer.Item{}, err
 	}
 	payload.Gateway = b.Config.Gateway.ID
+	payload.Notices = append(payload.Notices, notices(losses)...)
 	encoded, err := wire.Encode(&payload)
 	if err != nil {
 		return buffer.Item{}, err
@@ -115,11 +121,15 @@ func (b *builder) item(location *form.MarketLocation, due form.Due, now time.Tim
 		return buffer.Item{}, err
 	}
 	receiver, _ := location.Receiver(due.To)
+	words := label(due)
+	if n := len(losses); n > 0 {
+		words[tellsLosses] = strconv.FormatUint(losses[n-1].Seq, 10)
+	}
 	return buffer.Item{
 		ID:        wire.ID(&payload),
 		Endpoint:  b.Config.EndpointOf(receiver),
 		Body:      signed,
-		Label:     label(due),
+		Label:     words,
 		Needs:     buffer.Span{Meter: location.Meter, From: due.Period.From, To: due.Period.To},
 		Created:   now,
 		NotBefore: b.spread(now, due.At),
@@ -135,6 +145,21 @@ func (b *builder) spread(now, due time.Time) time.Time {
 		return now
 	}
 	return now.Add(time.Duration(b.jitter * float64(due.Sub(now)/2))).Truncate(time.Second)
+}
+
+// tellsLosses is the label of an item whose payload tells losses up to a number.
+const tellsLosses = "losses"
+
+// notices are losses as a payload tells them.
+func notices(losses []buffer.Loss) (all []form.Notice) {
+	for _, l := range losses {
+		n := form.Notice{Kind: l.Kind, Count: int(l.Count)}
+		if !l.From.IsZero() {
+			n.From, n.To = meter.QuarterOf(l.From), meter.QuarterOf(l.To)
+		}
+		all = append(all, n)
+	}
+	return all
 }
 
 // label says in words what an item is; the buffer keeps it for people.

@@ -117,6 +117,10 @@ func (s *sender) attempt(ctx context.Context, item buffer.Item) error {
 			return err
 		}
 		s.succeeded(now)
+		if told := item.Label[tellsLosses]; told != "" {
+			upTo, _ := strconv.ParseUint(told, 10, 64) // our own label
+			return s.store.LossesTold(upTo)
+		}
 	case deliver.Refused:
 		s.log.Error("the head-end refuses a payload for good: it is set aside", "id", item.ID, "status", result.Status, "err", result.Err)
 		if err := s.store.SetAside(item.ID, result.Err.Error(), now, event(now, Refused, item, "reason", result.Err.Error())); err != nil {

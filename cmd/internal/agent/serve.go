@@ -40,9 +40,13 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 		return fmt.Errorf("%s says the gateway is %q, but the certificates in %s are for %q: correct the id, or enrol this gateway anew",
 			c.File, c.Gateway.ID, IdentityDir(c), own.GatewayID)
 	}
-	store, err := buffer.Open(storePath(c), buffer.Options{})
+	store, recovery, err := buffer.OpenChecked(storePath(c), buffer.Options{}, clock.Now().Time, CheckStore)
 	if err != nil {
 		return err
+	}
+	if recovery != nil {
+		log.Error("the store was damaged: what can be read is carried over into a new one",
+			"cause", recovery.Cause, "set_aside", recovery.SetAside, "carried", recovery.Carried, "unreadable", recovery.Unreadable)
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	lamps, err := board.Open(c.Board)

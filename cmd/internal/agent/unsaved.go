@@ -18,6 +18,7 @@ type unsaved struct {
 	waiting []meter.BoundaryReading
 	dropped int           // readings that found no place even here
 	from    meter.Quarter // of the first of them
+	to      meter.Quarter // of the last of them
 	err     error         // why the store refuses; nil when it does not
 }
 
@@ -30,6 +31,7 @@ func (u *unsaved) add(readings []meter.BoundaryReading) {
 			u.from = u.waiting[0].Boundary
 		}
 		u.dropped += over
+		u.to = u.waiting[over-1].Boundary
 		u.waiting = u.waiting[over:]
 	}
 }
@@ -57,8 +59,9 @@ func (u *unsaved) flush(a *Agent) {
 		u.err = nil
 	}
 	if u.dropped > 0 {
-		if err := a.Store.Append(a.event(ReadingsLost, "count", strconv.Itoa(u.dropped), "from", u.from.String())); err != nil {
-			a.Log.Error("writing the journal", "err", err)
+		lost := buffer.Loss{At: a.Clock.Now().Time, Kind: ReadingsLost, From: u.from.Time(), To: u.to.Time(), Count: int64(u.dropped)}
+		if err := a.Store.AddLoss([]buffer.Loss{lost}, a.event(ReadingsLost, "count", strconv.Itoa(u.dropped), "from", u.from.String(), "to", u.to.String())); err != nil {
+			a.Log.Error("noting what was lost", "err", err)
 			return
 		}
 		u.dropped = 0

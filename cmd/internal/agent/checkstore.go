@@ -1,0 +1,49 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+
+	"github.com/spf13/cobra"
+
+	"smgw/buffer"
+)
+
+// checkVerb is the hidden verb by which a program checks a store for itself.
+const checkVerb = "check-store"
+
+// NewCheckStoreCommand is the hidden verb that every program needs which calls
+// Serve: bbolt can kill the process it runs in when a file is damaged, so that
+// the agent has the file checked by a process of its own before it opens it.
+func NewCheckStoreCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    checkVerb + " FILE",
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
+		Run: func(cmd *cobra.Command, args []string) {
+			err := buffer.Check(args[0])
+			if err != nil {
+				fmt.Fprintln(cmd.OutOrStdout(), err)
+			}
+			os.Exit(buffer.CheckStatus(err))
+		},
+	}
+}
+
+// CheckStore is buffer.Check in a process of its own.
+func CheckStore(path string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("checking the store: %w", err)
+	}
+	out, err := exec.Command(self, checkVerb, path).Output()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		return buffer.CheckResult(path, exit.ExitCode(), string(out))
+	}
+	if err != nil {
+		return fmt.Errorf("checking the store: %w", err)
+	}
+	return buffer.CheckResult(path, 0, string(out))
+}
