@@ -1,6 +1,8 @@
 package meter
 
 import (
+	"slices"
+
 	"smgw/meter/obis"
 	"smgw/sml"
 )
@@ -17,6 +19,9 @@ type quirk struct {
 // serialRange is a range of device numbers, both ends included.
 type serialRange struct{ from, to uint64 }
 
+// dzgUnsigned are the device numbers of DZG's meters with dzg_unsigned_power.
+var dzgUnsigned = []serialRange{{42_000_000, 48_999_999}, {55_000_000, 58_999_999}}
+
 // quirks is the whole of what is known; the facts are those of SML.md, Quirks.
 var quirks = [...]quirk{
 	{
@@ -25,7 +30,7 @@ var quirks = [...]quirk{
 		// these numbers do: the DWSB20.2TH (40,051,478) has real negative
 		// power, and from 60,000,000 on the firmware is mended. Seen in 42,082,910.
 		name: "dzg_unsigned_power", maker: "DZG",
-		of: []serialRange{{42_000_000, 48_999_999}, {55_000_000, 58_999_999}},
+		of: dzgUnsigned,
 		apply: func(t *Telegram, name string) {
 			if v, ok := t.Value(obis.Power); ok && v.exact.Negative && v.Raw.Size <= 3 {
 				v.exact.Magnitude = v.Raw.Bits & (1<<(8*v.Raw.Size) - 1)
@@ -48,8 +53,13 @@ var quirks = [...]quirk{
 		// (AS2020: 62 15 while feeding in 21); the direction is in bit 11
 		// of the status, as FNN defines it. A meter that sends the sign has
 		// a negative value whenever the bit is set, and is left alone.
+		// DZG's numbers with a sign that is none are left alone too: half of
+		// their powers would get the sign and half not.
 		name: "fnn_direction",
 		apply: func(t *Telegram, name string) {
+			if maker, serial, _ := t.Device.makerAndSerial(); maker == "DZG" && within(dzgUnsigned, serial) {
+				return
+			}
 			total, ok := t.Value(obis.Drawn)
 			if !ok {
 				total, ok = t.Value(obis.FedIn)
@@ -95,14 +105,11 @@ func applyQuirks(t *Telegram) {
 	}
 }
 
+// concerns reports whether a device of the quirk's maker has the quirk.
 func (q *quirk) concerns(serial uint64, known bool) bool {
-	if len(q.of) == 0 {
-		return true
-	}
-	for _, r := range q.of {
-		if known && r.from <= serial && serial <= r.to {
-			return true
-		}
-	}
-	return false
+	return len(q.of) == 0 || known && within(q.of, serial)
+}
+
+func within(ranges []serialRange, serial uint64) bool {
+	return slices.ContainsFunc(ranges, func(r serialRange) bool { return r.from <= serial && serial <= r.to })
 }

@@ -71,6 +71,7 @@ func TestQuirksArePutRightInTheirMetersOnly(t *testing.T) {
 		{"an old DZG with three bytes", dzgBroken, []sml.Entry{power(sml.SignedValue(-1, 3), 0)}, "16777215", "dzg_unsigned_power"},
 		{"an old DZG with four bytes", dzgBroken, []sml.Entry{power(sml.SignedValue(-1, 4), 0)}, "-1", ""},
 		{"an old DZG without need", dzgBroken, []sml.Entry{power(signed16(622), -2)}, "6.22", ""},
+		{"an old DZG with the bit of feeding in", dzgBroken, []sml.Entry{withStatus(energy(obis.Drawn, 1, 0), 0x1c0904), power(signed16(622), -2)}, "6.22", ""},
 		{"the first of the range", serial(42_000_000), []sml.Entry{power(signed16(-1), 0)}, "65535", "dzg_unsigned_power"},
 		{"the last of the range", serial(58_999_999), []sml.Entry{power(signed16(-1), 0)}, "65535", "dzg_unsigned_power"},
 		{"one before the range", serial(41_999_999), []sml.Entry{power(signed16(-1), 0)}, "-1", ""},
