@@ -2,19 +2,20 @@
 # Measures what one simulated day writes to a device: a store on ext4 on a loop
 # device, and the device's own count of written sectors. Needs root.
 #
-#   hack/flash.sh [DAYS]
+#   hack/flash.sh [DAYS [MOUNT-OPTIONS]]
 #
 # The file system's metadata is written after every commit, as happens on a
 # gateway where commits are minutes apart, and not merged as in a fast test.
 set -eu
 days=${1:-20}
+options=${2:-noatime}
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'mountpoint -q "$work/mnt" && umount "$work/mnt"; rm -rf "$work"' EXIT
 mkdir "$work/mnt"
 dd if=/dev/zero of="$work/image" bs=1M count=128 status=none
 mkfs.ext4 -q -F -b 4096 -E lazy_itable_init=0,lazy_journal_init=0 "$work/image"
-mount -o loop,noatime "$work/image" "$work/mnt"
+mount -o "loop,$options" "$work/image" "$work/mnt"
 device=$(basename "$(findmnt -no SOURCE "$work/mnt")")
 go test -c -o "$work/buffer.test" ./buffer
 written() { awk '{print $7 * 512}' "/sys/block/$device/stat"; }
@@ -25,4 +26,4 @@ BUFFER_DIR=$work/mnt BUFFER_SYNC=1 "$work/buffer.test" -test.run '^$' -test.benc
 sync
 after=$(written)
 # the benchmark runs once with one day first, and then with all
-echo "device $device: $(((after - before) / (days + 1))) bytes a day over $((days + 1)) days (ext4, its journal and metadata included)"
+echo "device $device: $(((after - before) / (days + 1))) bytes a day over $((days + 1)) days (ext4 mounted $options; its journal and metadata included)"
