@@ -219,7 +219,7 @@ func (s *Store) Item(id string) (it Item, found bool, err error) {
 }
 
 // Items calls fn for every item, without bodies, in the order of their ids,
-// until fn returns false.
+// until fn returns false. fn must not call the store.
 func (s *Store) Items(fn func(Item) bool) error {
 	return s.view(func(tx *bolt.Tx) error {
 		c := tx.Bucket(bucketItems).Cursor()

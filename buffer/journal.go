@@ -97,7 +97,8 @@ func chain(prev link, event []byte) Hash {
 }
 
 // Journal calls fn for the entries from number from on, until fn returns
-// false. An entry whose checksum fails is left out; VerifyJournal names it.
+// false. An entry whose checksum fails is left out; VerifyJournal names it. fn
+// must not call the store.
 func (s *Store) Journal(from uint64, fn func(Entry) bool) error {
 	return s.view(func(tx *bolt.Tx) error {
 		prev, err := anchorLink(tx)
