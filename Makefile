@@ -6,7 +6,7 @@ LDFLAGS    := -s -w
 # Nothing that goes on a gateway uses cgo; only the race detector needs it.
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo test race lint fmt arm qemu fuzz bench clean toolchain
+.PHONY: help build demo test race lint fmt arm qemu interop fuzz bench clean toolchain
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -53,6 +53,14 @@ arm: toolchain ## stripped builds for ARMv5/6/7, arm64 and amd64, with their siz
 qemu: toolchain ## the tests of sml, meter and buffer as real ARMv6 code
 	@hack/need qemu-arm-static qemu-user-static
 	GOOS=linux GOARCH=arm GOARM=6 $(GO) test -timeout 30m -exec qemu-arm-static ./sml/... ./meter/... ./buffer/...
+
+interop: toolchain ## what is sent, read by other people's CBOR and COSE libraries (Node.js)
+	@hack/need node nodejs
+	@hack/need npm npm
+	@set -e; tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
+	  cp hack/interop/{package.json,package-lock.json,.npmrc,cddl.mjs,check.mjs} "$$tools"; \
+	  (cd "$$tools" && npm ci --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error); \
+	  SMGW_INTEROP="$$tools" $(GO) test -count=1 -v -run '^TestOthersReadIt$$' ./meter/form/wire
 
 FUZZTIME ?= 1m
 fuzz: toolchain ## every fuzz target for FUZZTIME (default 1m)
