@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // Compact writes the store anew without its free pages. The new file is whole
@@ -20,7 +21,11 @@ func (s *Store) Compact() error {
 	if s.db == nil {
 		return ErrClosed
 	}
-	if err := s.compact(); err != nil {
+	err := bolterrors.ErrDatabaseReadOnly
+	if !s.options.ReadOnly {
+		err = s.compact()
+	}
+	if err != nil {
 		return fmt.Errorf("compact store %s: %w", s.path, describe(err))
 	}
 	return nil
@@ -36,7 +41,7 @@ func (s *Store) compact() error {
 		return err
 	}
 	f.Close()
-	db, err := openFile(part, s.options.Limit)
+	db, err := openFile(part, s.options)
 	if err == nil {
 		err = bolt.Compact(db, s.db, 1<<20)
 	}

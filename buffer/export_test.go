@@ -55,7 +55,7 @@ func SwapEntries(path string, a, b uint64) error {
 }
 
 func forge(path string, fn func(*bolt.Tx) error) error {
-	db, err := openFile(path, DefaultLimit)
+	db, err := openFile(path, Options{Limit: DefaultLimit})
 	if err != nil {
 		return err
 	}

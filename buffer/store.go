@@ -64,6 +64,9 @@ type Options struct {
 	// Limit is how many bytes of the file may be in use; 0 is DefaultLimit. The
 	// file itself may be 1.3 MB larger.
 	Limit int64
+	// ReadOnly opens a store to look into it: others may too at the same time,
+	// what writes returns an error, and none is begun where none is.
+	ReadOnly bool
 }
 
 // Store is an open store. Its methods may be called from several goroutines.
@@ -90,13 +93,15 @@ func Open(path string, o Options) (*Store, error) {
 	if o.Limit < MinLimit || o.Limit > 512<<20 {
 		return nil, fmt.Errorf("open store %s: a limit of %d bytes is not between %d and %d", path, o.Limit, MinLimit, 512<<20)
 	}
-	if err := begin(path); err != nil {
-		return nil, fmt.Errorf("begin store %s: %w", path, describe(err))
+	if !o.ReadOnly {
+		if err := begin(path); err != nil {
+			return nil, fmt.Errorf("begin store %s: %w", path, describe(err))
+		}
 	}
 	if err := checkHead(path); err != nil {
 		return nil, fmt.Errorf("open store: %w", describe(err))
 	}
-	db, err := openFile(path, o.Limit)
+	db, err := openFile(path, o)
 	if err != nil {
 		return nil, err
 	}
@@ -109,15 +114,17 @@ func Open(path string, o Options) (*Store, error) {
 }
 
 // openFile opens an existing file with the settings that all of this package uses.
-func openFile(path string, limit int64) (*bolt.DB, error) {
+func openFile(path string, o Options) (*bolt.DB, error) {
 	for {
 		var file *os.File
 		db, err := bolt.Open(path, 0o600, &bolt.Options{
-			Timeout:        waitForOther,
-			NoFreelistSync: true, // saves two pages a commit; the free pages are found when opening
-			FreelistType:   bolt.FreelistMapType,
-			PageSize:       pageSize,
-			MaxSize:        int(limit + reserve + growth), // bbolt counts what it would grow by
+			Timeout:         waitForOther,
+			ReadOnly:        o.ReadOnly,
+			PreLoadFreelist: true, // Stats tells what is free
+			NoFreelistSync:  true, // saves two pages a commit; the free pages are found when opening
+			FreelistType:    bolt.FreelistMapType,
+			PageSize:        pageSize,
+			MaxSize:         int(o.Limit + reserve + growth), // bbolt counts what it would grow by
 			OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
 				file, err = os.OpenFile(name, flag&^os.O_CREATE, mode)
 				return file, err

@@ -2,6 +2,9 @@ package buffer_test
 
 import (
 	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -291,4 +294,56 @@ func TestStoreServesManyGoroutines(t *testing.T) {
 	got, err := s.Boundaries("main", day0, day0+1000)
 	require.NoError(t, err)
 	require.Len(t, got, 100)
+}
+
+func TestReadOnlyStoreShowsAndChangesNothing(t *testing.T) {
+	path := filepath.Join(fastDir(t), "store.db")
+	_, err := buffer.Open(path, buffer.Options{ReadOnly: true})
+	require.ErrorIs(t, err, fs.ErrNotExist, "none is begun")
+	s, err := buffer.Open(path, buffer.Options{})
+	require.NoError(t, err)
+	require.NoError(t, s.PutBoundary(reading("main", day0)))
+	_, err = buffer.Open(path, buffer.Options{ReadOnly: true})
+	require.ErrorIs(t, err, buffer.ErrInUse)
+	require.NoError(t, s.Close())
+	before, err := os.ReadFile(path)
+	require.NoError(t, err)
+
+	for range 2 { // side by side
+		s, err := buffer.Open(path, buffer.Options{ReadOnly: true})
+		require.NoError(t, err)
+		defer s.Close()
+		_, found, err := s.LastBoundary("main")
+		require.NoError(t, err)
+		require.True(t, found)
+		stats, err := s.Stats()
+		require.NoError(t, err)
+		require.Positive(t, stats.UsedBytes)
+		require.Error(t, s.PutBoundary(reading("main", day0+1)))
+		require.Error(t, s.Compact())
+	}
+	after, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+}
+
+// What is wrong with a store is wrong with its snapshot, and what is right, right.
+func TestSnapshotIsTheStore(t *testing.T) {
+	s := open(t)
+	for q := day0; q < day0+200; q++ {
+		require.NoError(t, s.PutBoundary(reading("main", q)))
+	}
+	require.NoError(t, s.Compact()) // the file that is open has another name since
+	path := filepath.Join(fastDir(t), "snapshot.db")
+	f, err := os.Create(path)
+	require.NoError(t, err)
+	require.NoError(t, s.Snapshot(f))
+	require.NoError(t, f.Close())
+	require.NoError(t, buffer.Check(path))
+	copied, err := buffer.Open(path, buffer.Options{ReadOnly: true})
+	require.NoError(t, err)
+	defer copied.Close()
+	readings, err := copied.Boundaries("main", day0, day0+1000)
+	require.NoError(t, err)
+	require.Len(t, readings, 200)
 }
