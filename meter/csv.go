@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"bufio"
 	"encoding/csv"
 	"encoding/hex"
 	"errors"
@@ -24,10 +25,14 @@ import (
 //	2026-10-25T00:00:00Z,1-0:1.8.0,16824856.5,Wh,true,412,,,0a01495452000347f040
 //
 // The value is what the meter showed, before any transformer factor; offset_ms
-// is when it was read minus the boundary. The last three columns may be left
-// out. A reading taken with a clock that was not synchronised is "unusable" with
-// reason ZA0; one of a front port that gives whole kWh has reason ZC4.
+// is when it was read minus the boundary. Each of the last three columns may be
+// left out. A reading taken with a clock that was not synchronised is "unusable"
+// with reason ZA0; one of a front port that gives whole kWh has reason ZC4, which
+// needs its column to be told.
 var tableColumns = []string{"time", "obis", "value", "unit", "state", "offset_ms", "reason", "method", "server_id"}
+
+// OptionalColumns are the columns that a table of readings may do without.
+var OptionalColumns = tableColumns[requiredColumns:]
 
 const (
 	requiredColumns = 6
@@ -63,7 +68,8 @@ func ReadTable(r io.Reader) ([]BoundaryReading, error) {
 		return nil, tableError(err)
 	}
 	columns := len(header)
-	if columns < requiredColumns || columns > len(tableColumns) || !slices.Equal(header, tableColumns[:columns]) {
+	optional := slices.Clone(header[min(columns, requiredColumns):]) // in.Read reuses header
+	if !slices.Equal(header, columnsWith(optional)) {
 		return nil, &TableError{1, fmt.Sprintf("header %q: want %s, and perhaps %s", strings.Join(header, ","),
 			strings.Join(tableColumns[:requiredColumns], ","), strings.Join(tableColumns[requiredColumns:], ","))}
 	}
@@ -86,7 +92,7 @@ func ReadTable(r io.Reader) ([]BoundaryReading, error) {
 		if len(fields) != columns {
 			return nil, &TableError{line, fmt.Sprintf("%d columns: want %d as in the header", len(fields), columns)}
 		}
-		b, value, err := parseLine(fields)
+		b, value, err := parseLine(fields, optional)
 		if err != nil {
 			return nil, &TableError{line, err.Error()}
 		}
@@ -116,7 +122,19 @@ func tableError(err error) error {
 	return fmt.Errorf("read table of readings: %w", err)
 }
 
-func parseLine(fields []string) (b BoundaryReading, v RegisterValue, err error) {
+// columnsWith are the required columns and, in their order, those of the
+// optional ones that are wanted.
+func columnsWith(wanted []string) []string {
+	columns := slices.Clone(tableColumns[:requiredColumns])
+	for _, c := range OptionalColumns {
+		if slices.Contains(wanted, c) {
+			columns = append(columns, c)
+		}
+	}
+	return columns
+}
+
+func parseLine(fields, optional []string) (b BoundaryReading, v RegisterValue, err error) {
 	at, err := time.Parse(time.RFC3339, fields[0])
 	if err != nil {
 		return b, v, fmt.Errorf("time %q: want RFC 3339 in UTC, as 2026-10-25T00:15:00Z", fields[0])
@@ -153,24 +171,32 @@ func parseLine(fields []string) (b BoundaryReading, v RegisterValue, err error) 
 	}
 	b.Offset = time.Duration(ms) * time.Millisecond
 
-	optional := [...]string{"", "", ""}
-	copy(optional[:], fields[requiredColumns:])
+	column := func(name string) string {
+		if i := slices.Index(optional, name); i >= 0 {
+			return fields[requiredColumns+i]
+		}
+		return ""
+	}
 	b.Clock = ClockSynchronised
-	switch reason := optional[0]; {
+	if fields[4] == stateUnusable {
+		b.Clock = ClockUnsynchronised // the one cause there is
+	}
+	switch reason := column("reason"); {
 	case reason == reasonClock:
 		b.Clock = ClockUnsynchronised
 	case reason == reasonCoarse && fields[4] == stateTrue:
 		b.Coarse = true
 	case reason != "":
 		return b, v, fmt.Errorf("reason %q of a reading that is %s: want ZA0, ZC4 or none", reason, fields[4])
-	case fields[4] == stateUnusable:
+	case fields[4] == stateUnusable && slices.Contains(optional, "reason"):
 		return b, v, errors.New("an unusable reading without a reason: want ZA0")
 	}
-	if optional[1] != "" {
-		return b, v, fmt.Errorf("method %q: a reading has none, only a substitute has", optional[1])
+	if method := column("method"); method != "" {
+		return b, v, fmt.Errorf("method %q: a reading has none, only a substitute has", method)
 	}
-	b.Device = DeviceID(optional[2]) // only sameness matters, so any name of a device will do
-	if octets, err := hex.DecodeString(optional[2]); err == nil {
+	server := column("server_id")
+	b.Device = DeviceID(server) // only sameness matters, so any name of a device will do
+	if octets, err := hex.DecodeString(server); err == nil {
 		b.Device = DeviceID(octets)
 	}
 	return b, v, nil
@@ -195,12 +221,48 @@ func onlyDigits(s string) bool {
 }
 
 // TableWriter writes a table of readings one by one, in constant memory.
-type TableWriter struct{ out *csv.Writer }
+type TableWriter struct {
+	columns []string
+	line    func(fields []string) error
+	flush   func() error
+}
 
-// NewTableWriter begins a table with its header.
-func NewTableWriter(w io.Writer) *TableWriter {
-	t := &TableWriter{csv.NewWriter(w)}
-	t.out.Write(tableColumns) // an error stays in the writer until Flush
+// NewTableWriter begins a table in CSV with its header. It has the required
+// columns and those of OptionalColumns that are named.
+func NewTableWriter(w io.Writer, optional ...string) *TableWriter {
+	out := csv.NewWriter(w)
+	t := &TableWriter{columns: columnsWith(optional), line: out.Write, flush: func() error {
+		out.Flush()
+		return out.Error()
+	}}
+	out.Write(t.columns) // an error stays in the writer until Flush
+	return t
+}
+
+// NewJSONTableWriter begins the same table as JSON, an object a line. The value
+// is text, the offset an integer, and what is absent null.
+func NewJSONTableWriter(w io.Writer, optional ...string) *TableWriter {
+	out := bufio.NewWriter(w)
+	t := &TableWriter{columns: columnsWith(optional), flush: out.Flush}
+	t.line = func(fields []string) error {
+		line := []byte{'{'}
+		for i, f := range fields {
+			if i > 0 {
+				line = append(line, ',')
+			}
+			line = append(strconv.AppendQuote(line, t.columns[i]), ':')
+			switch {
+			case f == "":
+				line = append(line, "null"...)
+			case t.columns[i] == "offset_ms":
+				line = append(line, f...)
+			default:
+				line = strconv.AppendQuote(line, f) // plain ASCII, all of it
+			}
+		}
+		_, err := out.Write(append(line, '}', '\n'))
+		return err
+	}
 	return t
 }
 
@@ -214,11 +276,11 @@ func (t *TableWriter) Write(b *BoundaryReading) error {
 		reason = reasonCoarse
 	}
 	for _, r := range b.Registers {
-		err := t.out.Write([]string{
-			b.Boundary.String(), r.Code.Short(), r.Value.String(), "Wh", state,
-			strconv.FormatInt(b.Offset.Milliseconds(), 10), reason, "", b.Device.String(),
-		})
-		if err != nil {
+		fields := []string{b.Boundary.String(), r.Code.Short(), r.Value.String(), "Wh", state, strconv.FormatInt(b.Offset.Milliseconds(), 10)}
+		for _, c := range t.columns[requiredColumns:] {
+			fields = append(fields, map[string]string{"reason": reason, "server_id": b.Device.String()}[c])
+		}
+		if err := t.line(fields); err != nil {
 			return fmt.Errorf("write table of readings: %w", err)
 		}
 	}
@@ -227,8 +289,7 @@ func (t *TableWriter) Write(b *BoundaryReading) error {
 
 // Flush writes what is buffered and reports the first error.
 func (t *TableWriter) Flush() error {
-	t.out.Flush()
-	if err := t.out.Error(); err != nil {
+	if err := t.flush(); err != nil {
 		return fmt.Errorf("write table of readings: %w", err)
 	}
 	return nil

@@ -77,7 +77,7 @@ func TestReadTableSaysWhichLineIsWrong(t *testing.T) {
 		"half a millisecond":    {tableHeader + "\n2026-10-25T00:00:00Z,1-0:1.8.0,1,Wh,true,0.5\n", 2, "whole milliseconds"},
 		"no offset":             {tableHeader + "\n2026-10-25T00:00:00Z,1-0:1.8.0,1,Wh,true,\n", 2, "whole milliseconds"},
 		"an open quote":         {tableHeader + "\n2026-10-25T00:00:00Z,1-0:1.8.0,\"1,Wh,true,0\n", 2, "quote"},
-		"unusable without why":  {tableHeader + "\n2026-10-25T00:00:00Z,1-0:1.8.0,1,Wh,unusable,0\n", 2, "ZA0"},
+		"unusable without why":  {tableHeader + ",reason\n2026-10-25T00:00:00Z,1-0:1.8.0,1,Wh,unusable,0,\n", 2, "want ZA0"},
 		"an unknown reason":     {tableHeader + ",reason\n2026-10-25T00:00:00Z,1-0:1.8.0,1,Wh,true,0,Z99\n", 2, `reason "Z99"`},
 		"a method":              {tableHeader + ",reason,method\n2026-10-25T00:00:00Z,1-0:1.8.0,1,Wh,true,0,,Z92\n", 2, "only a substitute"},
 	}
@@ -97,7 +97,7 @@ func TestTableKeepsWhatAPayloadIsMadeFrom(t *testing.T) {
 		n := rapid.IntRange(0, 20).Draw(t, "readings")
 		var want []meter.BoundaryReading
 		var out bytes.Buffer
-		w := meter.NewTableWriter(&out)
+		w := meter.NewTableWriter(&out, meter.OptionalColumns...)
 		for i := range n {
 			b := meter.BoundaryReading{
 				Boundary: meter.Quarter(1_990_000 + i),
@@ -128,4 +128,37 @@ func TestTableKeepsWhatAPayloadIsMadeFrom(t *testing.T) {
 			})
 		}))
 	})
+}
+
+func TestTableHasOptionalColumnsOnlyWhereTheyAreWanted(t *testing.T) {
+	b := meter.BoundaryReading{
+		Boundary: 1_990_000, Device: "\x0a\x01", Offset: -412 * time.Millisecond, Clock: meter.ClockUnsynchronised,
+		Registers: []meter.RegisterValue{{Code: obis.Drawn, Value: decimal.RequireFromString("16824856.5")}},
+	}
+	for wanted, want := range map[string]string{
+		"":                 "time,obis,value,unit,state,offset_ms\n2026-10-03T04:00:00Z,1-0:1.8.0,16824856.5,Wh,unusable,-412\n",
+		"server_id":        "time,obis,value,unit,state,offset_ms,server_id\n2026-10-03T04:00:00Z,1-0:1.8.0,16824856.5,Wh,unusable,-412,0a01\n",
+		"server_id,reason": "time,obis,value,unit,state,offset_ms,reason,server_id\n2026-10-03T04:00:00Z,1-0:1.8.0,16824856.5,Wh,unusable,-412,ZA0,0a01\n",
+	} {
+		var out bytes.Buffer
+		w := meter.NewTableWriter(&out, strings.Split(wanted, ",")...)
+		require.NoError(t, w.Write(&b))
+		require.NoError(t, w.Flush())
+		require.Equal(t, want, out.String())
+		got, err := meter.ReadTable(&out)
+		require.NoError(t, err)
+		require.Equal(t, meter.ClockUnsynchronised, got[0].Clock)
+	}
+}
+
+func TestTableInJSONKeepsOffsetsAsNumbers(t *testing.T) {
+	b := meter.BoundaryReading{
+		Boundary: 1_990_000, Offset: -412 * time.Millisecond, Clock: meter.ClockSynchronised,
+		Registers: []meter.RegisterValue{{Code: obis.Drawn, Value: decimal.RequireFromString("16824856.5")}},
+	}
+	var out bytes.Buffer
+	w := meter.NewJSONTableWriter(&out, "reason")
+	require.NoError(t, w.Write(&b))
+	require.NoError(t, w.Flush())
+	require.Equal(t, `{"time":"2026-10-03T04:00:00Z","obis":"1-0:1.8.0","value":"16824856.5","unit":"Wh","state":"true","offset_ms":-412,"reason":null}`+"\n", out.String())
 }

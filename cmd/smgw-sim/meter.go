@@ -240,7 +240,7 @@ func (m *simulatedMeter) writeRegisters(head *sim.Head) error {
 	if err != nil {
 		return err
 	}
-	table := meter.NewTableWriter(f)
+	table := meter.NewTableWriter(f, meter.OptionalColumns...)
 	for b := range head.Meter.Boundaries(head.From, head.Last) {
 		err = errors.Join(err, table.Write(&b))
 	}
