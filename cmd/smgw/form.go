@@ -15,7 +15,7 @@ func newFormCommand() *cobra.Command {
 		Use:   "form",
 		Short: "What the form after § 54 MsbG makes of the contract: what is due when, and what a payload would say",
 	}
-	form.AddCommand(newFormPlanCommand(), newFormPreviewCommand())
+	form.AddCommand(newFormPlanCommand(), newFormPreviewCommand(), newFormVerifyCommand())
 	return form
 }
 

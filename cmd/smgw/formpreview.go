@@ -97,23 +97,28 @@ func writePreview(w io.Writer, p preview) error {
 	fmt.Fprintf(t, "row %d of market location %s, %s, to %s\n\n", p.Row, p.MaLo, days(p.Period), strings.Trim(fmt.Sprint(p.To), "[]"))
 	fmt.Fprintln(t, "OBIS\tKIND\tTIME\tVALUE\tSTATE")
 	for _, v := range p.Values {
-		switch at := v.At; v.Kind {
-		case form.LoadProfile:
-			for _, q := range v.Intervals {
-				writeQuantity(t, v, form.Local(at), q)
-				at = at.Next()
-			}
-		case form.MaxPower, form.Register:
-			if v.Kind == form.MaxPower && !v.Amount.Valid {
-				writeQuantity(t, v, "", v.Quantity)
-				break
-			}
-			writeQuantity(t, v, form.Local(at), v.Quantity)
-		default:
-			writeQuantity(t, v, "", v.Quantity)
-		}
+		writeValue(t, v)
 	}
 	return t.Flush()
+}
+
+// writeValue writes a line for each figure of a value.
+func writeValue(w io.Writer, v form.Value) {
+	switch at := v.At; v.Kind {
+	case form.LoadProfile:
+		for _, q := range v.Intervals {
+			writeQuantity(w, v, form.Local(at), q)
+			at = at.Next()
+		}
+	case form.MaxPower, form.Register:
+		if v.Kind == form.MaxPower && !v.Amount.Valid {
+			writeQuantity(w, v, "", v.Quantity)
+			break
+		}
+		writeQuantity(w, v, form.Local(at), v.Quantity)
+	default:
+		writeQuantity(w, v, "", v.Quantity)
+	}
 }
 
 func writeQuantity(w io.Writer, v form.Value, at string, q form.Quantity) {

@@ -99,3 +99,12 @@ func (v Value) MarshalJSON() ([]byte, error) {
 		figure
 	}{h, v.figure()})
 }
+
+// MarshalJSON gives the difference that `smgw form verify --json` shows.
+func (d Difference) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Payload  *Value `json:"payload"`
+		Readings *Value `json:"readings"`
+		Notice   string `json:"notice,omitempty"`
+	}{d.Payload, d.Readings, d.Notice})
+}

@@ -31,19 +31,38 @@ func Sign(encoded []byte, key crypto.Signer, keyID []byte) ([]byte, error) {
 // Verify checks a COSE_Sign1 against the key a gateway was enrolled with, and
 // returns the encoded payload inside.
 func Verify(signed []byte, pub *ecdsa.PublicKey) (encoded []byte, err error) {
-	if len(signed) > MaxSize+1024 {
-		return nil, fmt.Errorf("verify payload: %d bytes are too many", len(signed))
-	}
 	verifier, err := cose.NewVerifier(cose.AlgorithmES256, pub)
 	if err != nil {
 		return nil, fmt.Errorf("verify payload: %w", err)
 	}
-	var message cose.Sign1Message
-	if err := message.UnmarshalCBOR(signed); err != nil {
+	message, err := parse(signed)
+	if err != nil {
 		return nil, fmt.Errorf("verify payload: %w", err)
 	}
 	if err := message.Verify(nil, verifier); err != nil {
 		return nil, fmt.Errorf("verify payload: %w", err)
 	}
 	return message.Payload, nil
+}
+
+// Unwrap returns the encoded payload inside a COSE_Sign1 without checking who
+// signed it: for people who look at one, and for nobody who believes it.
+func Unwrap(signed []byte) (encoded []byte, err error) {
+	message, err := parse(signed)
+	if err != nil {
+		return nil, fmt.Errorf("unwrap payload: %w", err)
+	}
+	return message.Payload, nil
+}
+
+// IsSigned tells a COSE_Sign1 from a bare payload by its first byte, that of tag 18.
+func IsSigned(b []byte) bool { return len(b) > 0 && b[0] == 0xd2 }
+
+func parse(signed []byte) (*cose.Sign1Message, error) {
+	if len(signed) > MaxSize+1024 {
+		return nil, fmt.Errorf("%d bytes are too many", len(signed))
+	}
+	var message cose.Sign1Message
+	err := message.UnmarshalCBOR(signed)
+	return &message, err
 }

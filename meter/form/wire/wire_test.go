@@ -165,7 +165,14 @@ func TestVerifyGivesBackWhatWasSigned(t *testing.T) {
 		got, err := wire.Verify(s, &k.PublicKey)
 		require.NoError(t, err)
 		require.Equal(t, encoded, got)
+		require.True(t, wire.IsSigned(s))
+		got, err = wire.Unwrap(s)
+		require.NoError(t, err)
+		require.Equal(t, encoded, got)
 	}
+	require.False(t, wire.IsSigned(encoded))
+	_, err = wire.Unwrap(encoded)
+	require.Error(t, err)
 }
 
 func TestVerifyRefusesEveryChangedByte(t *testing.T) {

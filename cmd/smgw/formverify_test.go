@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/require"
+
+	"smgw/cmd/internal/config"
+	"smgw/meter"
+	"smgw/meter/form"
+	"smgw/meter/form/wire"
+	"smgw/meter/obis"
+	"smgw/tls/identity"
+)
+
+// verifyBench is a folder with a configuration, a table of readings, the
+// payload of row 6 that they make of Tuesday, 3 November 2026, bare and signed, and
+// the signature's certificate.
+func verifyBench(t *testing.T) (dir string) {
+	dir = t.TempDir()
+	write := func(name string, data []byte) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), data, 0o644))
+	}
+	example, err := os.ReadFile("../../docs/smgw.example.toml")
+	require.NoError(t, err)
+	write("smgw.toml", example)
+	contract, err := config.LoadContract(filepath.Join(dir, "smgw.toml"))
+	require.NoError(t, err)
+
+	day := form.Date{Year: 2026, Month: 11, Day: 4}
+	due := form.Plan(contract, day, day)
+	d := due[len(due)-2] // row 6 of what is drawn
+	require.Equal(t, form.RowNumber(6), d.Row)
+	var all []meter.BoundaryReading
+	var table bytes.Buffer
+	w := meter.NewTableWriter(&table)
+	for q := d.Period.From; q <= d.Period.To; q++ {
+		r := meter.BoundaryReading{Boundary: q, Clock: meter.ClockSynchronised,
+			Registers: []meter.RegisterValue{{Code: obis.Drawn, Value: decimal.New(int64(q)*1234, -1)}}}
+		require.NoError(t, w.Write(&r))
+		all = append(all, r)
+	}
+	require.NoError(t, w.Flush())
+	write("november.csv", table.Bytes())
+	write("other.csv", bytes.Replace(table.Bytes(), []byte("2026-11-03T11:00:00Z,"), []byte("2026-11-04T11:00:00Z,"), 1))
+
+	p, err := form.Build(contract, d, all)
+	require.NoError(t, err)
+	p.Gateway = "ESMG0000000001"
+	encoded, err := wire.Encode(&p)
+	require.NoError(t, err)
+	write("bare", encoded)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	signed, err := wire.Sign(encoded, key, []byte("kid"))
+	require.NoError(t, err)
+	write("signed", signed)
+	for name, key := range map[string]*ecdsa.PrivateKey{"signature.pem": key, "another.pem": anotherKey(t)} {
+		template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+		require.NoError(t, err)
+		c, err := x509.ParseCertificate(der)
+		require.NoError(t, err)
+		write(name, identity.EncodeCertificates(c))
+	}
+
+	p.MaLo, p.To, p.Row = contract.MarketLocations[1].MaLo, form.AB, 8
+	encoded, err = wire.Encode(&p)
+	require.NoError(t, err)
+	write("denied", encoded)
+	return dir
+}
+
+func anotherKey(t *testing.T) *ecdsa.PrivateKey {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	return key
+}
+
+func TestFormVerify(t *testing.T) {
+	t.Chdir(verifyBench(t))
+	for name, test := range map[string]struct {
+		args string // after form verify --config smgw.toml
+		out  []string
+		err  string // "" for none
+	}{
+		"signed, with the certificate": {"signed --readings november.csv --certificate signature.pem", []string{
+			"Row 6 of market location 41373559241, 2026-11-03, to LF, revision 0, by gateway ESMG0000000001. The signature is that of the certificate.\nIt follows from the readings.\n"}, ""},
+		"signed, without": {"signed --readings november.csv", []string{"Its signature was not checked", "It follows"}, ""},
+		"bare":            {"bare --readings november.csv --json", []string{`{"follows":true,"signature":"none","id":"`, `"row":6,`, `"to":"LF","period":{"from":"2026-11-03T00:00:00+01:00"`, `"difference":null}`}, ""},
+		"a different reading": {"bare --readings other.csv", []string{"It does not follow from the readings. The first difference:\n",
+			"  payload   1-0:1.8.0  load_profile  2026-11-03T11:45:00+01:00  0.1234 kWh  true\n",
+			"  readings  1-0:1.8.0  load_profile  2026-11-03T11:45:00+01:00  –           missing Z75\n"}, "payload bare does not follow from other.csv"},
+		"a different reading, for programs": {"signed --readings other.csv --json", []string{`"follows":false`,
+			`"difference":{"payload":{"obis":"1-0:1.8.0","kind":"load_profile","unit":"kWh","start":"2026-11-03T11:45:00+01:00","intervals":[{"value":"0.1234","state":"true"}]},"readings":{`},
+			"payload signed does not follow from other.csv"},
+		"what the contract does not entitle": {"denied --readings november.csv", []string{"The contract does not entitle it: row 8 for market location 51238696781: AB is market partner 9900357000042, not 9900357000004"}, "payload denied does not follow"},
+		"another gateway's certificate":      {"signed --readings november.csv --certificate another.pem", nil, "verification error"},
+		"a certificate for a bare payload":   {"bare --readings november.csv --certificate signature.pem", nil, "payload bare: it is not signed"},
+		"no certificate":                     {"signed --readings november.csv --certificate smgw.toml", nil, "smgw.toml: block 1 is no PEM block"},
+		"no payload":                         {"smgw.toml --readings november.csv", nil, "payload smgw.toml: decode payload"},
+		"no readings":                        {"bare --readings smgw.toml", nil, "readings smgw.toml: line 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			root := newRootCommand()
+			root.SetOut(&out)
+			root.SetArgs(append([]string{"form", "verify", "--config", "smgw.toml"}, strings.Fields(test.args)...))
+			err := root.Execute()
+			if test.err == "" {
+				require.NoError(t, err)
+			} else {
+				require.ErrorContains(t, err, test.err)
+			}
+			for _, want := range test.out {
+				require.Contains(t, out.String(), want)
+			}
+			if test.out == nil {
+				require.Empty(t, out.String())
+			}
+		})
+	}
+}
