@@ -27,7 +27,7 @@ func (c Checksum) String() string {
 func (c Checksum) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // crcTable[k][b] is the register that byte b leaves after k more zero bytes:
-// with it sixteen bytes are folded in at once ("slicing by 16", 8 KiB).
+// with it sixteen bytes are taken at once ("slicing by 16", 8 KiB).
 var crcTable = func() (t [16][256]uint16) {
 	for b := range t[0] {
 		r := uint16(b)
@@ -51,20 +51,62 @@ var crcTable = func() (t [16][256]uint16) {
 
 // crcUpdate runs the register r over b.
 func crcUpdate(r uint16, b []byte) uint16 {
+	if len(b) >= 3*len(crcBlock{}) { // less is not worth it
+		var block crcBlock
+		block, b = crcFold(r, b)
+		r = crcSlice(0, block[:])
+	}
+	return crcSlice(r, b)
+}
+
+// crcSlice runs the register r over b, sixteen bytes at once. The two terms
+// that need r stand last, so that the processor has the others ready by then.
+func crcSlice(r uint16, b []byte) uint16 {
 	t := &crcTable
 	for len(b) >= 16 {
-		x := binary.LittleEndian.Uint64(b) ^ uint64(r)
+		x := binary.LittleEndian.Uint64(b)
 		y := binary.LittleEndian.Uint64(b[8:])
-		r = t[15][byte(x)] ^ t[14][byte(x>>8)] ^ t[13][byte(x>>16)] ^ t[12][byte(x>>24)] ^
+		z := t[13][byte(x>>16)] ^ t[12][byte(x>>24)] ^
 			t[11][byte(x>>32)] ^ t[10][byte(x>>40)] ^ t[9][byte(x>>48)] ^ t[8][byte(x>>56)] ^
 			t[7][byte(y)] ^ t[6][byte(y>>8)] ^ t[5][byte(y>>16)] ^ t[4][byte(y>>24)] ^
 			t[3][byte(y>>32)] ^ t[2][byte(y>>40)] ^ t[1][byte(y>>48)] ^ t[0][byte(y>>56)]
+		r ^= uint16(x)
+		r = z ^ (t[15][byte(r)] ^ t[14][r>>8])
 		b = b[16:]
 	}
 	for _, c := range b {
 		r = r>>8 ^ t[0][byte(r)^c]
 	}
 	return r
+}
+
+// crcBlock is what crcFold leaves of whatever it folds.
+type crcBlock [128]byte
+
+// crcFold gives 128 bytes whose CRC, with start value 0, is that of r and the
+// front of b, and the rest of b. It needs at least 128 bytes, and no table.
+//
+// The polynomial is p = x^16 + x^12 + x^5 + 1. Squaring modulo 2 only doubles
+// exponents, so p^64 = x^1024 + x^768 + x^320 + 1, and what is a multiple of p
+// does not change a CRC. So a word of 64 bits, x^1024 before another, may be
+// taken away if it is added (^) to the words 1024-768, 1024-320 and 1024 bits
+// behind it: 4, 11 and 16 words.
+func crcFold(r uint16, b []byte) (block crcBlock, rest []byte) {
+	var sums [16]uint64 // sums[i%16] is what was added to word i
+	sums[0] = uint64(r)
+	i := 0
+	for ; len(b) >= len(block)+8; b = b[8:] {
+		word := binary.LittleEndian.Uint64(b) ^ sums[i&15]
+		sums[i&15] = word
+		sums[(i+4)&15] ^= word
+		sums[(i+11)&15] ^= word
+		i++
+	}
+	for k := range sums {
+		word := binary.LittleEndian.Uint64(b[8*k:]) ^ sums[(i+k)&15]
+		binary.LittleEndian.PutUint64(block[8*k:], word)
+	}
+	return block, b[len(block):]
 }
 
 // crcPower[k] is the operator that moves a register over 2^k zero bytes: the

@@ -1,6 +1,7 @@
 package sml
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -15,7 +16,7 @@ func TestChecksumsAreThoseOfTheCatalogue(t *testing.T) {
 
 func TestChecksumsOfPartsMakeThatOfTheWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		a := rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "a")
+		a := rapid.SliceOfN(rapid.Byte(), 0, 700).Draw(t, "a")
 		b := rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "b")
 		whole := crcUpdate(crcUpdate(0, a), b)
 		require.Equal(t, whole, crcShift(crcUpdate(0, a), len(b))^crcUpdate(0, b))
@@ -28,9 +29,13 @@ func TestChecksumsOfPartsMakeThatOfTheWhole(t *testing.T) {
 }
 
 func BenchmarkChecksum(b *testing.B) {
-	buffer := make([]byte, 4096)
-	b.SetBytes(int64(len(buffer)))
-	for b.Loop() {
-		crcUpdate(0, buffer)
+	for _, n := range []int{32, 256, 4096} { // a small message, a usual telegram, a large one
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			buffer := make([]byte, n)
+			b.SetBytes(int64(n))
+			for b.Loop() {
+				crcUpdate(0, buffer)
+			}
+		})
 	}
 }
