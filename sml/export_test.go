@@ -3,7 +3,7 @@ package sml
 // Relist puts a list together again from its elements, and says in err where
 // one is malformed. It is here because only this package can name what all elements have
 // in common.
-func Relist[T element[T]](err *error, l ListOf[T], again func(T) T) ListOf[T] {
+func Relist[T element](err *error, l ListOf[T], again func(T) T) ListOf[T] {
 	if !l.Given() {
 		return l
 	}

@@ -1,5 +1,7 @@
 package sml
 
+import "encoding/binary"
+
 // GetListRequest asks for a list of values.
 type GetListRequest struct {
 	ClientID, ServerID, Username, Password, ListName []byte
@@ -64,21 +66,79 @@ func (m *GetListResponse) append(dst []byte) []byte {
 	return m.GatewayTime.append(dst)
 }
 
-func (Entry) take(b []byte) (e Entry, rest []byte, why Reason) {
-	c := cursor{b: b}
-	if len(b) >= 8 && b[0] == 0x77 && b[1] == 0x07 { // as all are
-		e.Name, c.i = b[2:8:8], 8
-	} else {
-		c.list(7)
-		e.Name = c.octets()
+func (e *Entry) take(c *cursor) {
+	if n := e.takeUsual(c.b[c.i:]); n > 0 {
+		c.i += n
+		return
 	}
-	e.Status = c.uint()
-	e.Time = c.time()
-	e.Unit = c.unit()
-	e.Scaler = c.scaler()
-	e.Value = c.value()
-	e.Signature = c.octets()
-	return e, b[c.i:], c.why
+	c.list(7)
+	*e = Entry{c.octets(), c.uint(), c.time(), c.unit(), c.scaler(), c.value(), c.octets()}
+}
+
+// takeUsual reads an entry in the form that nearly all have, in one go: six
+// octets of name, short TLs, time and scaler of their usual size and no
+// signature. It gives the entry's length, or 0 where anything is unusual and
+// the careful reader has to judge.
+func (e *Entry) takeUsual(b []byte) int {
+	const none = 0x01
+	if len(b) < 14 || b[0] != 0x77 || b[1] != 0x07 {
+		return 0
+	}
+	e.Name = b[2:8:8]
+	i := 8 // so a word of 8 octets can end wherever an integer ends
+
+	e.Status = Uint{}
+	if b[i] == none {
+		i++
+	} else {
+		n := int(b[i]) - kindUnsigned<<4 - 1
+		i += 1 + n
+		if n < 1 || n > 8 || i > len(b) {
+			return 0
+		}
+		e.Status = Uint{binary.BigEndian.Uint64(b[i-8:]) & (1<<(8*n) - 1), uint8(n)}
+	}
+
+	e.Time = Time{}
+	if i+8 <= len(b) && binary.BigEndian.Uint32(b[i:]) == 0x72620165 {
+		e.Time = Time{Choice: SecIndex, Value: binary.BigEndian.Uint32(b[i+4:]), sizes: [4]uint8{1, 4}}
+		i += 8
+	} else if i < len(b) && b[i] == none {
+		i++
+	} else {
+		return 0
+	}
+
+	if i+4 < len(b) && b[i] == 0x62 && b[i+2] == 0x52 {
+		e.Unit, e.Scaler = U8(b[i+1]), I8(int8(b[i+3]))
+		i += 4
+	} else if i+2 < len(b) && b[i] == none && b[i+1] == none {
+		e.Unit, e.Scaler = Uint{}, Int{}
+		i += 2
+	} else {
+		return 0
+	}
+
+	kind, n := b[i]>>4, int(b[i]&0x0f)-1
+	i += 1 + n
+	if n < 1 || i >= len(b) || b[i] != none {
+		return 0
+	}
+	switch word := binary.BigEndian.Uint64(b[i-8:]); {
+	case kind == kindOctets:
+		e.Value = Value{Kind: Octets, Bytes: b[i-n : i : i]}
+	case n > 8:
+		return 0
+	case kind == kindUnsigned:
+		e.Value = Value{Kind: Unsigned, Size: uint8(n), Bits: word & (1<<(8*n) - 1)}
+	case kind == kindSigned:
+		shift := 64 - 8*n
+		e.Value = Value{Kind: Signed, Size: uint8(n), Bits: uint64(int64(word<<shift) >> shift)}
+	default:
+		return 0
+	}
+	e.Signature = nil
+	return i + 1
 }
 
 func (e Entry) append(dst []byte) []byte {

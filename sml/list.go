@@ -6,21 +6,41 @@ import "iter"
 // tree's children. It holds their TLV, borrowed from the payload it was decoded from,
 // and reads an element when it is asked for: so a list costs no allocation,
 // however long it is or claims to be. The zero ListOf is an absent list.
-type ListOf[T element[T]] struct {
+type ListOf[T element] struct {
 	raw   []byte // the elements, without the list's own TL
 	count int
 	given bool // present, though it may be empty
 }
 
-// element is what a list can hold. take reads one from the front of b and
-// gives what is left; append is its inverse.
-type element[T any] interface {
-	take(b []byte) (v T, rest []byte, why Reason)
+// element is what a list can hold.
+type element interface {
+	Entry | Column | Row | Cell | Period | Tree | Name
 	append(dst []byte) []byte
 }
 
+// take reads the next element into v, one of them. Calls of methods by a type
+// parameter would have all their arguments on the heap.
+func take(v any, c *cursor) {
+	switch v := v.(type) {
+	case *Entry:
+		v.take(c)
+	case *Column:
+		*v = c.column()
+	case *Row:
+		*v = c.row()
+	case *Cell:
+		*v = c.cell()
+	case *Period:
+		*v = c.period()
+	case *Tree:
+		*v = c.tree()
+	case *Name:
+		*v = c.octets()
+	}
+}
+
 // NewList encodes a list of elements.
-func NewList[T element[T]](elements ...T) ListOf[T] {
+func NewList[T element](elements ...T) ListOf[T] {
 	l := ListOf[T]{count: len(elements), given: true}
 	for _, e := range elements {
 		l.raw = e.append(l.raw)
@@ -38,19 +58,19 @@ func (l ListOf[T]) Given() bool { return l.given }
 // *RefusedError, with offsets within the list, and ends it.
 func (l ListOf[T]) All() iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		var zero T
-		b := l.raw
+		c := cursor{b: l.raw}
+		var v T
 		for range l.count {
-			v, rest, why := zero.take(b)
-			if why != "" {
-				offset := int64(len(l.raw) - len(b))
-				yield(zero, &RefusedError{Offset: offset, End: int64(len(l.raw)), Reason: why})
+			start := c.i
+			take(&v, &c)
+			if c.why != "" {
+				var none T
+				yield(none, &RefusedError{Offset: int64(start), End: int64(len(l.raw)), Reason: c.why})
 				return
 			}
 			if !yield(v, nil) {
 				return
 			}
-			b = rest
 		}
 	}
 }
@@ -63,7 +83,7 @@ func (l ListOf[T]) append(dst []byte) []byte {
 }
 
 // listOf reads an optional list and moves over its elements.
-func listOf[T element[T]](c *cursor) (l ListOf[T]) {
+func listOf[T element](c *cursor) (l ListOf[T]) {
 	begin := c.i
 	kind, n := c.tl()
 	switch {
@@ -86,11 +106,5 @@ func listOf[T element[T]](c *cursor) (l ListOf[T]) {
 // Name is an octet string as an element of a list: an OBIS code, or one step
 // of a path to a parameter.
 type Name []byte
-
-func (Name) take(b []byte) (Name, []byte, Reason) {
-	c := cursor{b: b}
-	n := c.octets()
-	return n, b[c.i:], c.why
-}
 
 func (n Name) append(dst []byte) []byte { return appendOctets(dst, n) }

@@ -125,12 +125,6 @@ func (c *cursor) tree() (t Tree) {
 	return Tree{c.octets(), c.parameter(), listOf[Tree](c), true}
 }
 
-func (Tree) take(b []byte) (Tree, []byte, Reason) {
-	c := cursor{b: b}
-	t := c.tree()
-	return t, b[c.i:], c.why
-}
-
 func (t Tree) append(dst []byte) []byte {
 	if !t.given {
 		return append(dst, 0x01)

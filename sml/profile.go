@@ -132,22 +132,18 @@ func (m *GetProfileListResponse) append(dst []byte) []byte {
 	return appendOctets(appendOctets(dst, m.RawData), m.Signature)
 }
 
-func (Column) take(b []byte) (Column, []byte, Reason) {
-	c := cursor{b: b}
+func (c *cursor) column() Column {
 	c.list(3)
-	v := Column{c.octets(), c.unit(), c.scaler()}
-	return v, b[c.i:], c.why
+	return Column{c.octets(), c.unit(), c.scaler()}
 }
 
 func (v Column) append(dst []byte) []byte {
 	return v.Scaler.append(v.Unit.append(appendOctets(append(dst, 0x73), v.Name)))
 }
 
-func (Row) take(b []byte) (Row, []byte, Reason) {
-	c := cursor{b: b}
+func (c *cursor) row() Row {
 	c.list(4)
-	v := Row{c.time(), c.uint(), listOf[Cell](&c), c.octets()}
-	return v, b[c.i:], c.why
+	return Row{c.time(), c.uint(), listOf[Cell](c), c.octets()}
 }
 
 func (v Row) append(dst []byte) []byte {
@@ -155,11 +151,9 @@ func (v Row) append(dst []byte) []byte {
 	return appendOctets(v.Values.append(dst), v.Signature)
 }
 
-func (Cell) take(b []byte) (Cell, []byte, Reason) {
-	c := cursor{b: b}
+func (c *cursor) cell() Cell {
 	c.list(2)
-	v := Cell{c.value(), c.octets()}
-	return v, b[c.i:], c.why
+	return Cell{c.value(), c.octets()}
 }
 
 func (v Cell) append(dst []byte) []byte {
@@ -169,12 +163,6 @@ func (v Cell) append(dst []byte) []byte {
 func (c *cursor) period() Period {
 	c.list(5)
 	return Period{c.octets(), c.unit(), c.scaler(), c.value(), c.octets()}
-}
-
-func (Period) take(b []byte) (Period, []byte, Reason) {
-	c := cursor{b: b}
-	v := c.period()
-	return v, b[c.i:], c.why
 }
 
 func (v Period) append(dst []byte) []byte {
