@@ -52,7 +52,7 @@ func (s *Store) LossesTold(upTo uint64, events ...Event) error {
 	return s.update(func(t *txn) error {
 		b := t.Bucket(bucketLosses)
 		c := b.Cursor()
-		for k, _ := c.First(); k != nil && len(k) == 8 && binary.BigEndian.Uint64(k) <= upTo; k, _ = c.First() {
+		for k, _ := c.First(); len(k) == 8 && binary.BigEndian.Uint64(k) <= upTo; k, _ = c.First() {
 			if err := b.Delete(k); err != nil {
 				return err
 			}

@@ -81,13 +81,6 @@ func appendTime(b []byte, t time.Time) []byte {
 	return binary.AppendVarint(b, t.UnixMilli()<<1|1)
 }
 
-func appendBool(b []byte, v bool) []byte {
-	if v {
-		return append(b, 1)
-	}
-	return append(b, 0)
-}
-
 // appendFields writes a map in the order of its keys: equal maps, equal bytes.
 func appendFields(b []byte, m map[string]string) []byte {
 	b = binary.AppendUvarint(b, uint64(len(m)))
@@ -155,14 +148,6 @@ func (d *decoder) byte() byte {
 		return v[0]
 	}
 	return 0
-}
-
-func (d *decoder) bool() bool {
-	v := d.byte()
-	if v > 1 {
-		d.fail()
-	}
-	return v == 1
 }
 
 func (d *decoder) text() string { return string(d.take(d.uvarint())) }

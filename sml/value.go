@@ -163,12 +163,3 @@ func (c *cursor) value() (v Value) {
 	}
 	return v
 }
-
-// boolean reads an optional boolean; absent is false.
-func (c *cursor) boolean() (b, present bool) {
-	v := c.value()
-	if v.Kind != Bool && v.Kind != Absent {
-		c.fail(WrongType)
-	}
-	return v.Bits != 0, v.Kind == Bool
-}

@@ -35,7 +35,6 @@ type register struct {
 	signed bool
 	status status
 	time   entryTime
-	unit   uint8  // 0: that of the quantity, absent for octets
 	octets string // for constant octets
 }
 
