@@ -9,13 +9,13 @@ import (
 )
 
 // newFormCommand is `smgw form`: what the form after § 54 MsbG makes of a
-// contract. None of its verbs reads a clock, and none talks to the agent.
+// contract. None of its verbs talks to the agent, and only show reads a clock.
 func newFormCommand() *cobra.Command {
 	form := &cobra.Command{
 		Use:   "form",
 		Short: "What the form after § 54 MsbG makes of the contract: what is due when, and what a payload would say",
 	}
-	form.AddCommand(newFormPlanCommand(), newFormPreviewCommand(), newFormVerifyCommand())
+	form.AddCommand(newFormPlanCommand(), newFormPreviewCommand(), newFormVerifyCommand(), newFormShowCommand())
 	return form
 }
 

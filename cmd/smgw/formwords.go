@@ -1,0 +1,112 @@
+package main
+
+import (
+	"strings"
+
+	"smgw/meter/form"
+	"smgw/meter/obis"
+)
+
+// rhythmNames are how often a row is sent, for programs.
+var rhythmNames = map[form.Rhythm]string{
+	form.EachMonth: "each_month", form.EachWorkingDay: "each_working_day", form.OnEvent: "on_event", form.OnDemand: "on_demand",
+}
+
+// words are a language that the form is shown in.
+type words struct {
+	title     string // edition, metering location
+	location  string // market location, direction, class
+	direction map[form.Direction]string
+	columns   []string
+	rhythm    map[form.Rhythm]string
+	purpose   map[string]string // of the form's German purposes; nil: as they are
+	kind      map[form.Kind]string
+	register  map[obis.Code]string // beside the total
+	power     string               // what row 9 sends
+	clock     string
+	events    string
+	passedOn  string
+	role      map[form.Role]string
+}
+
+var languages = map[string]words{
+	"de": {
+		title:     "Standardformblatt nach § 54 MsbG, Festlegung %s, für die Messlokation\n%s.\nWas hier nicht steht, verlässt das Gateway nicht.",
+		location:  "Marktlokation %s: %s, Klasse %s",
+		direction: map[form.Direction]string{form.Draw: "Bezug aus dem Netz", form.FeedIn: "Einspeisung ins Netz"},
+		columns:   []string{"ZEILE", "VON → AN", "WIE OFT", "WAS", "ZWECK", "NÄCHSTES MAL BIS"},
+		rhythm: map[form.Rhythm]string{
+			form.EachMonth:      "monatlich",
+			form.EachWorkingDay: "werktäglich",
+			form.OnEvent:        "einmal je Ereignis",
+			form.OnDemand:       "auf Abruf",
+		},
+		kind: map[form.Kind]string{
+			form.Energy: "Energiemenge", form.MaxPower: "Höchstleistung", form.Register: "Zählerstand", form.LoadProfile: "Viertelstundenwerte",
+		},
+		register: map[obis.Code]string{obis.DrawnT1: "HT", obis.DrawnT2: "NT", obis.DrawnError: "ohne Tarif"},
+		power:    "Einspeiseleistung im Augenblick",
+		clock:    "02.01.2006 15:04",
+		events:   "Ereignisse sind Beginn oder Ende der Belieferung, Einbau, Ausbau oder Übernahme eines Geräts, Änderung von Parametern.",
+		passedOn: "Die Werte der Zeile 1 gibt der Lieferant an den Letztverbraucher weiter.",
+		role: map[form.Role]string{
+			form.MSB: "Messstellenbetreiber", form.LF: "Lieferant", form.NB: "Netzbetreiber", form.UENB: "Übertragungsnetzbetreiber", form.AB: "Anlagenbetreiber",
+		},
+	},
+	"en": {
+		title:     "Standard form after § 54 MsbG, edition %s, for the metering location\n%s.\nWhat is not on it does not leave the gateway.",
+		location:  "Market location %s: %s, class %s",
+		direction: map[form.Direction]string{form.Draw: "drawn from the grid", form.FeedIn: "fed into the grid"},
+		columns:   []string{"ROW", "FROM → TO", "HOW OFTEN", "WHAT", "PURPOSE", "NEXT BY"},
+		rhythm: map[form.Rhythm]string{
+			form.EachMonth:      "monthly",
+			form.EachWorkingDay: "every working day",
+			form.OnEvent:        "once for an event",
+			form.OnDemand:       "on demand",
+		},
+		purpose: map[string]string{
+			"Verbrauchsinformation nach § 40 Abs. 3 EnWG": "consumption information, § 40(3) EnWG", "Bilanzierung": "balancing", "Abrechnung": "billing",
+			"Versorgungssicherheit": "security of supply",
+		},
+		kind: map[form.Kind]string{
+			form.Energy: "energy", form.MaxPower: "maximum power", form.Register: "register", form.LoadProfile: "quarter-hour values",
+		},
+		register: map[obis.Code]string{obis.DrawnT1: "HT", obis.DrawnT2: "NT", obis.DrawnError: "without tariff"},
+		power:    "momentary power fed in",
+		clock:    "2006-01-02 15:04",
+		events:   "Events are: supply starts or ends, a device is built in, removed or taken over, parameters change.",
+		passedOn: "The supplier passes the values of row 1 on to the final consumer.",
+		role: map[form.Role]string{
+			form.MSB: "metering point operator", form.LF: "supplier", form.NB: "distribution network operator", form.UENB: "transmission system operator",
+			form.AB: "operator of the generating plant",
+		},
+	},
+}
+
+// contents says what a row sends.
+func (in words) contents(r shownRow) string {
+	if len(r.Values) == 0 {
+		return in.power
+	}
+	var all []string
+	for _, v := range r.Values {
+		what := in.kind[v.Kind]
+		if tariff, ok := in.register[v.OBIS]; ok {
+			what += " " + tariff
+		}
+		all = append(all, what)
+	}
+	return strings.Join(all, ", ")
+}
+
+// purposes says what a row is for.
+func (in words) purposes(german string) string {
+	if in.purpose == nil {
+		return german
+	}
+	all := strings.Split(german, ", ")
+	for i, p := range all {
+		all[i] = in.purpose[p]
+	}
+	return strings.Join(all, ", ")
+}
