@@ -1,9 +1,12 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -11,38 +14,138 @@ import (
 
 	"smgw/buffer"
 	"smgw/cmd/internal/agent"
-	"smgw/cmd/internal/config"
 	"smgw/cmd/internal/control"
-	"smgw/meter/form"
 )
 
 func newJournalCommand() *cobra.Command {
-	var path string
+	var w where
 	var asJSON bool
+	var since string
 	cmd := &cobra.Command{
 		Use:   "journal",
-		Short: "List what left the house and who looked, from the running agent",
-		Args:  cobra.NoArgs,
+		Short: "List what left the house, to whom and why, who looked, and what happened to the gateway",
+		Long: `Journal lists what left the house, to whom, for which row of the form and why; who
+looked at measured values that are kept, or decided about a refused payload; and
+what happened to clock, device, contract and store. Entries are kept for 90 days.
+
+Looking at the present ("smgw status") is not written down: it shows what the
+meter's own display shows. Nor is reading the journal itself.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := config.Load(path)
+			first, err := parseMoment("since", since, false)
 			if err != nil {
 				return err
 			}
-			return control.Journal(cmd.Context(), agent.SocketPath(c), func(e buffer.Entry) error {
+			path := control.JournalPath + "?" + url.Values{"since": {first}}.Encode()
+			return w.look(func(c *control.Client) error {
 				if asJSON {
-					return json.NewEncoder(cmd.OutOrStdout()).Encode(e)
+					return copyAnswer(cmd, c, path)
 				}
-				var details []string
-				for _, name := range slices.Sorted(maps.Keys(e.Detail)) {
-					details = append(details, name+"="+e.Detail[name])
-				}
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%6d  %s  %-14s  %s\n",
-					e.Seq, e.At.In(form.Berlin).Format("2006-01-02 15:04:05"), e.Kind, strings.Join(details, " "))
-				return err
+				return control.Each(cmd.Context(), c, path, func(e buffer.Entry) error { return writeEntry(cmd.OutOrStdout(), &e) })
 			})
 		},
 	}
-	configFlag(cmd, &path)
+	w.flags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line, for programs")
+	cmd.Flags().StringVar(&since, "since", "", "only entries since this `DAY` or instant")
+	cmd.AddCommand(newJournalVerifyCommand())
 	return cmd
+}
+
+// writeEntry writes one entry on one line.
+func writeEntry(out io.Writer, e *buffer.Entry) error {
+	_, err := fmt.Fprintf(out, "%6d  %s  %-14s  %s\n", e.Seq, moment(e.At), e.Kind, describeEntry(e.Kind, e.Detail))
+	return err
+}
+
+// describeEntry says what an entry tells; of a kind that it does not know, and
+// after what it says, every detail by its name.
+func describeEntry(kind string, detail map[string]string) string {
+	rest := maps.Clone(detail)
+	take := func(before, name, after string) string {
+		text, ok := rest[name]
+		delete(rest, name)
+		if !ok {
+			return ""
+		}
+		return before + text + after
+	}
+	payload := func() string {
+		if rest["row"] == "" {
+			return ""
+		}
+		return sentence(take("row ", "row", ""), take("of ", "malo", ""), take("for ", "to", ""), take("(", "partner", ")"),
+			take("from ", "from", ""), take("until ", "until", ""), take("for ", "purpose", ""))
+	}
+	who := func() string { return sentence(take("", "who", ""), take("(uid ", "uid", ")")) }
+	var said string
+	switch kind {
+	case agent.Delivered:
+		said = payload()
+	case agent.Refused:
+		said = sentence(payload(), take("because: ", "reason", ""))
+	case agent.Looked:
+		said = sentence(who(), take("saw ", "what", ""), take("of meter ", "meter", ""), take("from ", "from", ""), take("to ", "to", ""))
+	case agent.Retried:
+		said = sentence(who(), "sends again", payload())
+	case agent.GivenUp:
+		said = sentence(who(), "gives up", payload(), take("because: ", "reason", ""))
+	case agent.DeviceSeen:
+		said = sentence(take("meter ", "meter", " is"), take("device ", "device", ""), take("and was ", "before", ""))
+	}
+	var others []string
+	for _, name := range slices.Sorted(maps.Keys(rest)) {
+		others = append(others, name+"="+rest[name])
+	}
+	return sentence(said, strings.Join(others, " "))
+}
+
+func newJournalVerifyCommand() *cobra.Command {
+	var w where
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Verify the journal's chain; exit status 1 when an entry was changed, is missing or was moved",
+		Long: `Verify follows the journal's chain of hashes from its beginning to its end: a
+changed, missing or moved entry breaks it. Where retention has erased the old end,
+the chain begins at an anchor that the gateway signed, and the signature is checked
+with the gateway's certificate. For a --file this needs the --config of the gateway
+that it is from.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var v control.JournalVerdict
+			w.signed = cmd.Flags().Changed("config")
+			err := w.look(func(c *control.Client) error {
+				return c.Do(cmd.Context(), http.MethodGet, control.VerifyPath, &v)
+			})
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				if err := writeLine(cmd.OutOrStdout(), v); err != nil {
+					return err
+				}
+			} else {
+				writeVerdict(cmd.OutOrStdout(), &v)
+			}
+			if !v.OK {
+				return errors.New(v.Problem)
+			}
+			return nil
+		},
+	}
+	w.flags(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object, for programs")
+	return cmd
+}
+
+func writeVerdict(out io.Writer, v *control.JournalVerdict) {
+	fmt.Fprintf(out, "%d entries, %d to %d\n", v.Entries, v.First, v.Last)
+	if v.ErasedAt != nil {
+		fmt.Fprintf(out, "what came before, up to entry %d, was erased on %s\n", v.ErasedUpTo, moment(*v.ErasedAt))
+	}
+	fmt.Fprintf(out, "anchor: %s\n", v.Anchor)
+	if v.OK {
+		fmt.Fprintln(out, "the chain is unbroken")
+	}
 }

@@ -122,6 +122,7 @@ func (b *builder) item(location *form.MarketLocation, due form.Due, losses []buf
 	}
 	receiver, _ := location.Receiver(due.To)
 	words := label(due)
+	words["partner"] = receiver.PartnerID.String()
 	if n := len(losses); n > 0 {
 		words[tellsLosses] = strconv.FormatUint(losses[n-1].Seq, 10)
 	}
@@ -165,7 +166,7 @@ func notices(losses []buffer.Loss) (all []form.Notice) {
 // label says in words what an item is; the buffer keeps it for people.
 func label(d form.Due) map[string]string {
 	return map[string]string{
-		"row": fmt.Sprint(d.Row), "malo": d.MaLo.String(), "to": d.To.String(),
+		"row": fmt.Sprint(d.Row), "malo": d.MaLo.String(), "to": d.To.String(), "purpose": d.Purpose,
 		"from": form.DateOf(d.Period.From.Time()).String(), "until": form.DateOf(d.Period.To.Time()).String(),
 	}
 }

@@ -14,7 +14,9 @@ const (
 	Delivered    = "delivered"     // a payload left and was acknowledged
 	Refused      = "refused"       // a payload was refused for good and set aside
 	ReadingsLost = "readings_lost" // boundary readings that could not be kept
-	Looked       = "looked"        // somebody read measured values through the control socket
+	Looked       = "looked"        // somebody read measured values that are kept
+	Retried      = "retried"       // somebody had a refused payload sent again
+	GivenUp      = "given_up"      // somebody decided that a refused payload is not sent
 )
 
 // event is an event of the agent, now, with details as pairs of name and value.
@@ -22,9 +24,16 @@ func (a *Agent) event(kind string, details ...string) buffer.Event {
 	return buffer.Event{At: a.Clock.Now().Time, Kind: kind, Detail: pairs(nil, details)}
 }
 
-// event is an event about an item of the outbox.
+// event is an event about an item of the outbox: with what the item is, for
+// whom and why, because the journal is asked when the item is long forgotten.
 func event(at time.Time, kind string, item buffer.Item, details ...string) buffer.Event {
-	return buffer.Event{At: at, Kind: kind, Detail: pairs(map[string]string{"id": item.ID}, details)}
+	detail := map[string]string{"id": item.ID}
+	for name, text := range item.Label {
+		if name != tellsLosses {
+			detail[name] = text
+		}
+	}
+	return buffer.Event{At: at, Kind: kind, Detail: pairs(detail, details)}
 }
 
 func pairs(into map[string]string, details []string) map[string]string {

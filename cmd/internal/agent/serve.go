@@ -17,8 +17,8 @@ import (
 	"smgw/tls/profile"
 )
 
-// What lies where in a gateway's state folder.
-func storePath(c *config.Config) string { return filepath.Join(c.Gateway.StateDir, "store.db") }
+// StorePath is the store.
+func StorePath(c *config.Config) string { return filepath.Join(c.Gateway.StateDir, "store.db") }
 
 // IdentityDir is the folder of keys and certificates.
 func IdentityDir(c *config.Config) string { return filepath.Join(c.Gateway.StateDir, "identity") }
@@ -40,7 +40,7 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 		return fmt.Errorf("%s says the gateway is %q, but the certificates in %s are for %q: correct the id, or enrol this gateway anew",
 			c.File, c.Gateway.ID, IdentityDir(c), own.GatewayID)
 	}
-	store, recovery, err := buffer.OpenChecked(storePath(c), buffer.Options{}, clock.Now().Time, CheckStore)
+	store, recovery, err := buffer.OpenChecked(StorePath(c), buffer.Options{}, clock.Now().Time, CheckStore)
 	if err != nil {
 		return err
 	}

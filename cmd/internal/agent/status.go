@@ -1,11 +1,9 @@
 package agent
 
 import (
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"smgw/buffer"
@@ -17,7 +15,12 @@ import (
 func (a *Agent) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+control.StatusPath, control.Answer(func(*http.Request) (*control.Status, error) { return a.Status() }))
-	mux.Handle("GET "+control.JournalPath, control.Answer(a.journal))
+	mux.Handle("/", (&Inspection{
+		Store: a.Store, Key: publicKey(a.Signer),
+		Now:    func() time.Time { return a.Clock.Now().Time },
+		Looked: func(e buffer.Event) error { return a.Store.Append(e) },
+		Queued: a.nudge,
+	}).Handler())
 	return mux
 }
 
@@ -105,23 +108,13 @@ func (a *Agent) nextDue(now time.Time) *control.DueStatus {
 	return nil
 }
 
-// maxEntries is how many entries of the journal one answer holds at the most.
-const maxEntries = 10_000
-
-func (a *Agent) journal(r *http.Request) ([]buffer.Entry, error) {
-	from := uint64(0)
-	if text := r.FormValue("from"); text != "" {
-		var err error
-		if from, err = strconv.ParseUint(text, 10, 64); err != nil {
-			return nil, fmt.Errorf("from=%q: want the number of an entry", text)
-		}
+// nudge tells an endpoint's sender that its queue has grown.
+func (a *Agent) nudge(endpoint string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s := a.senders[endpoint]; s != nil {
+		s.nudge()
 	}
-	entries := []buffer.Entry{}
-	err := a.Store.Journal(from, func(e buffer.Entry) bool {
-		entries = append(entries, e)
-		return len(entries) < maxEntries
-	})
-	return entries, err
 }
 
 // instant is t for JSON: null when it never was.

@@ -11,11 +11,10 @@ import (
 	"smgw/meter/form"
 )
 
-// Paths of what the agent answers.
-const (
-	StatusPath  = "/v1/status"
-	JournalPath = "/v1/journal" // ?from=SEQ
-)
+// StatusPath has the Status of a running agent. Its registers and power are
+// what the meter's own display shows at this moment, so that looking at them is
+// not written to the journal; looking at what is kept is.
+const StatusPath = "/v1/status"
 
 // Status is how a gateway is. Its JSON names are stable.
 type Status struct {
