@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,12 +24,22 @@ const (
 )
 
 // String names the state for status and logs.
-func (s ItemState) String() string {
-	return [...]string{"waiting", "set aside", "acknowledged", "given up"}[s]
-}
+func (s ItemState) String() string { return itemStates[s] }
+
+var itemStates = [...]string{"waiting", "set aside", "acknowledged", "given up"}
 
 // MarshalText is String, for JSON.
 func (s ItemState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads the name.
+func (s *ItemState) UnmarshalText(b []byte) error {
+	i := slices.Index(itemStates[:], string(b))
+	if i < 0 {
+		return fmt.Errorf("state of an item %q: want one of %q", b, itemStates)
+	}
+	*s = ItemState(i)
+	return nil
+}
 
 // Span is a meter's boundaries From to To, both included.
 type Span struct {
