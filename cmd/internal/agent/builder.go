@@ -40,8 +40,10 @@ func (b *builder) build(now time.Time, senders map[string]*sender) error {
 		return nil
 	}
 	for i := range b.Config.Contract.MarketLocations {
-		if err := b.buildLocation(&b.Config.Contract.MarketLocations[i], settled, now); err != nil {
-			return err
+		for _, s := range seriesOf(&b.Config.Contract.MarketLocations[i]) {
+			if err := b.buildSeries(s, settled, now); err != nil {
+				return fmt.Errorf("market location %s: %w", s.location.MaLo, err)
+			}
 		}
 	}
 	b.done = today
@@ -51,33 +53,53 @@ func (b *builder) build(now time.Time, senders map[string]*sender) error {
 	return nil
 }
 
-// buildLocation builds the periods of one market location that are settled and
-// not yet built, old to new; those that end together in one transaction, which
-// also marks them as built.
-func (b *builder) buildLocation(location *form.MarketLocation, settled meter.Quarter, now time.Time) error {
-	series := location.MaLo.String()
-	after, known, err := b.Store.BuiltUpTo(series)
+// series is all payloads of one rhythm about one market location. How far it is
+// built is marked in the store, and keeps the readings behind it from giving way.
+type series struct {
+	location *form.MarketLocation
+	rhythm   form.Rhythm
+	mark     string
+}
+
+// seriesOf are the series that a location's class entitles to.
+func seriesOf(m *form.MarketLocation) (all []series) {
+	for _, s := range []series{{m, form.EachWorkingDay, m.MaLo.String() + "/day"}, {m, form.EachMonth, m.MaLo.String() + "/month"}} {
+		if slices.ContainsFunc(form.Rows, func(r form.Row) bool { return r.Rhythm == s.rhythm && r.For(m.Class) }) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// has reports whether a due date is one of the series.
+func (s *series) has(d form.Due) bool {
+	row, _ := d.Row.Row()
+	return d.MaLo == s.location.MaLo && row.Rhythm == s.rhythm
+}
+
+// buildSeries builds the periods of a series that are settled and not yet
+// built, old to new; those that end together in one transaction, which also
+// marks them as built.
+func (b *builder) buildSeries(s series, settled meter.Quarter, now time.Time) error {
+	after, known, err := b.Store.BuiltUpTo(s.mark)
 	if err != nil {
-		return fmt.Errorf("market location %s: %w", series, err)
+		return err
 	}
 	if !known {
-		first, found, err := b.Store.FirstBoundary(location.Meter)
-		if err != nil {
-			return fmt.Errorf("market location %s: %w", series, err)
-		}
-		if !found {
-			return nil // nothing was ever read: nothing has begun
+		first, found, err := b.Store.FirstBoundary(s.location.Meter)
+		if err != nil || !found {
+			return err // where nothing was ever read, nothing has begun
 		}
 		after = first.Boundary
-		if err := b.Store.Build(series, after, nil); err != nil {
-			return fmt.Errorf("market location %s: %w", series, err)
+		if err := b.Store.Build(s.mark, after, nil); err != nil {
+			return err
 		}
 	}
 	losses, err := b.Store.Losses()
 	if err != nil {
-		return fmt.Errorf("market location %s: what was lost: %w", series, err)
+		return fmt.Errorf("what was lost: %w", err)
 	}
-	dues := slices.DeleteFunc(b.Config.Contract.Settled(after, settled), func(d form.Due) bool { return d.MaLo != location.MaLo })
+	dues := slices.DeleteFunc(b.Config.Contract.Settled(after, settled), func(d form.Due) bool { return !s.has(d) })
 	for len(dues) > 0 {
 		end := dues[0].Period.To
 		n := 1
@@ -86,14 +108,14 @@ func (b *builder) buildLocation(location *form.MarketLocation, settled meter.Qua
 		}
 		items := make([]buffer.Item, 0, n)
 		for _, due := range dues[:n] {
-			item, err := b.item(location, due, losses, now)
+			item, err := b.item(s.location, due, losses, now)
 			if err != nil {
-				return fmt.Errorf("row %d of market location %s for %s: %w", due.Row, series, due.To, err)
+				return fmt.Errorf("row %d for %s: %w", due.Row, due.To, err)
 			}
 			items = append(items, item)
 		}
-		if err := b.Store.Build(series, end, items); err != nil {
-			return fmt.Errorf("market location %s: %w", series, err)
+		if err := b.Store.Build(s.mark, end, items); err != nil {
+			return err
 		}
 		dues = dues[n:]
 	}

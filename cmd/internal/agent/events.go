@@ -10,13 +10,14 @@ import (
 const (
 	AgentStarted = "agent_started"
 	AgentStopped = "agent_stopped"
-	DeviceSeen   = "device_seen"   // another server id answers on a meter's line
-	Delivered    = "delivered"     // a payload left and was acknowledged
-	Refused      = "refused"       // a payload was refused for good and set aside
-	ReadingsLost = "readings_lost" // boundary readings that could not be kept
-	Looked       = "looked"        // somebody read measured values that are kept
-	Retried      = "retried"       // somebody had a refused payload sent again
-	GivenUp      = "given_up"      // somebody decided that a refused payload is not sent
+	DeviceSeen   = "device_seen"     // another server id answers on a meter's line
+	Delivered    = "delivered"       // a payload left and was acknowledged
+	Refused      = "refused"         // a payload was refused for good and set aside
+	Damaged      = "payload_damaged" // a payload's bytes went bad on flash; it was set aside
+	ReadingsLost = "readings_lost"   // boundary readings that could not be kept
+	Looked       = "looked"          // somebody read measured values that are kept
+	Retried      = "retried"         // somebody had a refused payload sent again
+	GivenUp      = "given_up"        // somebody decided that a refused payload is not sent
 )
 
 // event is an event of the agent, now, with details as pairs of name and value.

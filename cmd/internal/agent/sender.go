@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
@@ -91,6 +92,12 @@ func (s *sender) step(ctx context.Context) (next time.Time, ok bool) {
 			return until, true
 		}
 		item, ready, err := s.store.Next(s.endpoint, now)
+		if damaged := (*buffer.DamagedError)(nil); errors.As(err, &damaged) {
+			err = s.discard(item, now, damaged)
+			if err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			s.log.Error("reading the outbox", "err", err)
 			return now.Add(firstPause), true
@@ -135,6 +142,16 @@ func (s *sender) attempt(ctx context.Context, item buffer.Item) error {
 		return s.store.Tried(item.ID, result.Err.Error(), now, until)
 	}
 	return nil
+}
+
+// discard takes a payload whose bytes went bad on flash out of the queue, so
+// that it stops no other, and tells it as a loss.
+func (s *sender) discard(item buffer.Item, now time.Time, damaged *buffer.DamagedError) error {
+	s.log.Error("a payload was damaged on flash: it is set aside", "id", item.ID, "err", damaged)
+	if err := s.store.SetAside(item.ID, damaged.Error(), now, event(now, Damaged, item)); err != nil {
+		return err
+	}
+	return s.store.AddLoss([]buffer.Loss{{At: now, Kind: Damaged, Subject: item.ID, Count: 1}})
 }
 
 func (s *sender) succeeded(now time.Time) {
