@@ -67,7 +67,11 @@ func (c *Contract) values(m *MarketLocation, row Row, p Period, readings []meter
 		v := Value{Code: item.Of.Code(m.Direction), Kind: item.Kind}
 		switch item.Kind {
 		case Energy:
-			v.Quantity = b.energy(item.Of)
+			if item.Of == Total {
+				v.Quantity = b.energy(item.Of)
+			} else {
+				v.Quantity = b.tariffed(item.Of)
+			}
 		case MaxPower:
 			v.At, v.Quantity, v.MissingIntervals = b.maxPower(item.Of)
 		case Register:

@@ -131,9 +131,12 @@ type MarketLocation struct {
 	MaLo       MarketLocationID
 	Direction  Direction
 	Class      Class // ClassE for FeedIn
-	TwoTariffs bool  // HT and NT registers; Draw only
-	Meter      string
-	Receivers  []Receiver
+	TwoTariffs bool  // HT and NT; Draw only
+	// HighTimes is the table of switching times by which the gateway tariffs a meter
+	// that keeps no registers of its own for HT and NT; empty: the meter keeps them.
+	HighTimes []HighTime
+	Meter     string
+	Receivers []Receiver
 }
 
 // Receiver is who one role of a market location's rows is, and where its

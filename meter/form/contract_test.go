@@ -64,6 +64,12 @@ func date(t require.TestingT, s string) form.Date {
 
 func midnight(t require.TestingT, s string) meter.Quarter { return date(t, s).Midnight() }
 
+func noon(t require.TestingT) form.ClockTime {
+	c, err := form.ParseClockTime("12:00")
+	require.NoError(t, err)
+	return c
+}
+
 func TestValidateNamesEveryContradiction(t *testing.T) {
 	tests := map[string]struct {
 		spoil func(*form.Contract)
@@ -79,6 +85,10 @@ func TestValidateNamesEveryContradiction(t *testing.T) {
 		"drawn without class":     {func(c *form.Contract) { c.MarketLocations[0].Class = form.Class{} }, form.ContractError{Location: 0, Receiver: -1, Field: "class"}},
 		"fed in with class":       {func(c *form.Contract) { c.MarketLocations[1].Class = form.ClassB }, form.ContractError{Location: 1, Receiver: -1, Field: "class"}},
 		"fed in with tariffs":     {func(c *form.Contract) { c.MarketLocations[1].TwoTariffs = true }, form.ContractError{Location: 1, Receiver: -1, Field: "two_tariffs"}},
+		"times of no tariff":      {func(c *form.Contract) { c.MarketLocations[0].HighTimes = []form.HighTime{{To: noon(t)}} }, form.ContractError{Location: 0, Receiver: -1, Field: "high_tariff"}},
+		"times over midnight": {func(c *form.Contract) {
+			c.MarketLocations[0].TwoTariffs, c.MarketLocations[0].HighTimes = true, []form.HighTime{{From: noon(t)}}
+		}, form.ContractError{Location: 0, Receiver: -1, Field: "high_tariff"}},
 		"no direction":            {func(c *form.Contract) { c.MarketLocations[0].Direction = form.Direction{} }, form.ContractError{Location: 0, Receiver: -1, Field: "direction"}},
 		"a role without receiver": {func(c *form.Contract) { c.MarketLocations[1].Receivers = c.MarketLocations[1].Receivers[:3] }, form.ContractError{Location: 1, Receiver: -1, Field: "receiver"}},
 		"a receiver no row needs": {func(c *form.Contract) { c.MarketLocations[0].Receivers[2].Role = form.AB }, form.ContractError{Location: 0, Receiver: 2, Field: "role"}},

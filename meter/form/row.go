@@ -106,9 +106,13 @@ func (r Row) For(c Class) bool { return slices.Contains(r.Classes, c) }
 func (r Row) Of(m *MarketLocation) []Item {
 	var items []Item
 	for _, i := range r.Items {
-		if i.Of == Total || m.TwoTariffs {
-			items = append(items, i)
+		if i.Of != Total && !m.TwoTariffs {
+			continue
 		}
+		if i.Of != Total && len(m.HighTimes) > 0 {
+			i.Kind = Energy // the gateway keeps no register that a lost store could lose
+		}
+		items = append(items, i)
 	}
 	return items
 }

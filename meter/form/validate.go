@@ -93,6 +93,15 @@ func (c *Contract) validateLocation(i int) (errs []error) {
 		return errs
 	}
 
+	if len(m.HighTimes) > 0 && !m.TwoTariffs {
+		wrong(-1, "high_tariff", "times of a high tariff, but there is one tariff only", "want two_tariffs = true, or leave them out")
+	}
+	for _, high := range m.HighTimes {
+		if high.To.quarters <= high.From.quarters {
+			wrong(-1, "high_tariff", fmt.Sprintf("from %s to %s is no time", high.From, high.To), "want from before to; a time over midnight is two: to 24:00, and from 00:00")
+		}
+	}
+
 	needed := rolesOf(class)
 	for j, r := range m.Receivers {
 		switch {

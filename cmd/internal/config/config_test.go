@@ -52,7 +52,8 @@ func TestExampleIsRightWithEverythingSwitchedOn(t *testing.T) {
 		}
 		lines = append(lines, line)
 	}
-	c, err := config.Load(write(t, strings.Replace(strings.Join(lines, ""), "direction = \"feed_in\"", "direction = \"feed_in\"\nmeter = \"roof\"", 1)))
+	text := strings.NewReplacer(`direction = "feed_in"`, "direction = \"feed_in\"\nmeter = \"roof\"", "two_tariffs = false", "two_tariffs = true").Replace(strings.Join(lines, ""))
+	c, err := config.Load(write(t, text))
 	require.NoError(t, err)
 	require.Len(t, c.Meters, 2)
 	require.Equal(t, "roof", c.Contract.MarketLocations[1].Meter)
@@ -60,6 +61,8 @@ func TestExampleIsRightWithEverythingSwitchedOn(t *testing.T) {
 		Line: board.LineName("STATUS"), ActiveLow: true, Causes: []board.Cause{board.ReaderSilent},
 	}}}, c.Board)
 	require.Equal(t, []form.Date{{Year: 2025, Month: 5, Day: 8}}, c.Contract.ExtraHolidays)
+	require.Len(t, c.Contract.MarketLocations[0].HighTimes, 1)
+	require.Equal(t, "[mon tue wed thu fri]", fmt.Sprint(c.Contract.MarketLocations[0].HighTimes[0].Days))
 	require.Equal(t, "43", c.Contract.MaxPowerKW.Decimal.String())
 	require.Equal(t, time.Date(2026, 10, 23, 8, 15, 0, 0, time.UTC), c.Contract.Commissioned)
 }
@@ -211,6 +214,15 @@ func TestProblems(t *testing.T) {
 			`:26:14: partner_id: market partner "990035700001"; want 13 digits`}},
 		"edition": {`BK6-18-032`, `BK6-24-174`, []string{
 			`:11:11: edition "BK6-24-174": this agent serves only BK6-18-032`}},
+		"times without tariffs": {`class = "A"`, "class = \"A\"\n[[market_location.high_tariff]]\nfrom = \"06:00\"\nto = \"22:00\"", []string{
+			`:19:19: high_tariff: times of a high tariff, but there is one tariff only; want two_tariffs = true, or leave them out`}},
+		"times that are none": {`class = "A"`, "class = \"A\"\ntwo_tariffs = true\n[[market_location.high_tariff]]\ndays = [\"mo\"]\nfrom = \"6:00\"\n[[market_location.high_tariff]]\ndays = []\nfrom = \"22:00\"\nto = \"06:00\"", []string{
+			`:20:19: to is missing in [[market_location.high_tariff]]; want to = "22:00"`,
+			`:21:9: days: day "mo"; want mon, tue, wed, thu, fri, sat or sun`,
+			`:22:8: from: clock time "6:00"; want a quarter hour from 00:00 to 24:00, as 06:15`,
+			`:24:8: days is an empty list; name days, or leave it out for every day`}},
+		"times over midnight": {`class = "A"`, "class = \"A\"\ntwo_tariffs = true\n[[market_location.high_tariff]]\nfrom = \"22:00\"\nto = \"06:00\"", []string{
+			`:20:19: high_tariff: from 22:00 to 06:00 is no time; want from before to; a time over midnight is two: to 24:00, and from 00:00`}},
 		"class missing": {"class = \"A\"\n", "", []string{
 			`:15:3: class: missing for what is drawn; want A, B or C`}},
 		"class with feed-in": {`direction = "draw"`, `direction = "feed_in"`, []string{
@@ -444,6 +456,33 @@ func drawContract(t *rapid.T) (*form.Contract, string) {
 		if rapid.Bool().Draw(t, "meter") {
 			m.Meter = "roof"
 			say("meter = %q", m.Meter)
+		}
+		for range rapid.IntRange(0, 2).Draw(t, "high times") {
+			if !m.TwoTariffs {
+				break
+			}
+			days := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"mon", "wed", "sun"}), 1, 3, rapid.ID[string]).Draw(t, "days")
+			from := rapid.IntRange(0, 95).Draw(t, "from")
+			to := rapid.IntRange(from+1, 96).Draw(t, "to")
+			clock := func(quarters int) (form.ClockTime, string) {
+				s := fmt.Sprintf("%02d:%02d", quarters/4, quarters%4*15)
+				c, err := form.ParseClockTime(s)
+				require.NoError(t, err)
+				return c, s
+			}
+			var h form.HighTime
+			var f, u string
+			h.From, f = clock(from)
+			h.To, u = clock(to)
+			say("[[market_location.high_tariff]]\nfrom = %q\nto = %q", f, u)
+			if rapid.Bool().Draw(t, "on some days") {
+				say("days = [\"%s\"]", strings.Join(days, "\", \""))
+				for _, d := range days {
+					day, _ := form.ParseWeekday(d)
+					h.Days = append(h.Days, day)
+				}
+			}
+			m.HighTimes = append(m.HighTimes, h)
 		}
 		for _, role := range rapid.Permutation(roles).Draw(t, "roles") {
 			r := form.Receiver{}

@@ -111,6 +111,12 @@ func (d *decoder) marketLocation(s section, meters []Meter) form.MarketLocation 
 	}
 	read(s, "class", "", form.ParseClass, &m.Class)
 	s.meter(meters, &m.Meter)
+	for _, h := range d.sections(s.node, "high_tariff", "[[market_location.high_tariff]]") {
+		m.HighTimes = append(m.HighTimes, h.highTime())
+		if h.reported("from") || h.reported("to") {
+			d.spoiled[s.node] = append(d.spoiled[s.node], "high_tariff") // what follows from it is not said as well
+		}
+	}
 	for _, r := range d.sections(s.node, "receiver", "[[market_location.receiver]]") {
 		here.receivers = append(here.receivers, r)
 		receiver := r.receiver()
@@ -150,6 +156,17 @@ func (s section) meter(meters []Meter, to *string) {
 	default:
 		s.missing("meter", "there are several meters: want "+strings.Join(names, " or "))
 	}
+}
+
+func (s section) highTime() form.HighTime {
+	var h form.HighTime
+	readList(s, "days", text, form.ParseWeekday, &h.Days)
+	if n := s.node.get("days"); n != nil && len(n.list) == 0 {
+		s.wrong("days", "days is an empty list", "name days, or leave it out for every day")
+	}
+	read(s, "from", `"06:00"`, form.ParseClockTime, &h.From)
+	read(s, "to", `"22:00"`, form.ParseClockTime, &h.To)
+	return h
 }
 
 func (s section) receiver() form.Receiver {

@@ -52,6 +52,11 @@ var schema = shape{kind: table, keys: []shape{
 		{name: "class", kind: text, example: `"B"`},
 		{name: "two_tariffs", kind: boolean, example: `false`},
 		{name: "meter", kind: text, example: `"main"`},
+		{name: "high_tariff", kind: tables, keys: []shape{
+			{name: "days", kind: list, example: `["mon", "tue", "wed", "thu", "fri"]`},
+			{name: "from", kind: text, example: `"06:00"`},
+			{name: "to", kind: text, example: `"22:00"`},
+		}},
 		{name: "receiver", kind: tables, keys: []shape{
 			{name: "role", kind: text, example: `"LF"`},
 			{name: "partner_id", kind: text, example: `"9900357000004"`},
