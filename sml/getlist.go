@@ -48,10 +48,10 @@ func (m *GetListRequest) append(dst []byte) []byte {
 func (m *GetListResponse) decode(c cursor) Reason {
 	c.list(7)
 	m.ClientID, m.ServerID, m.ListName = c.octets(), c.octets(), c.octets()
-	m.SensorTime = c.time()
+	c.timeInto(&m.SensorTime)
 	m.Entries = listOf[Entry](&c)
 	m.Signature = c.octets()
-	m.GatewayTime = c.time()
+	c.timeInto(&m.GatewayTime)
 	return c.why
 }
 
@@ -72,12 +72,15 @@ func (e *Entry) take(c *cursor) {
 		return
 	}
 	c.list(7)
-	*e = Entry{c.octets(), c.uint(), c.time(), c.unit(), c.scaler(), c.value(), c.octets()}
+	e.Name, e.Status = c.octets(), c.uint()
+	c.timeInto(&e.Time)
+	e.Unit, e.Scaler = c.unit(), c.scaler()
+	e.Value, e.Signature = c.value(), c.octets()
 }
 
 // takeUsual reads an entry in the form that nearly all have, in one go: six
-// octets of name, short TLs, time and scaler of their usual size and no
-// signature. It gives the entry's length, or 0 where anything is unusual and
+// octets of name, short TLs, no time but a SecIndex, unit and scaler both or
+// neither, and no signature. It gives the entry's length, or 0 where anything is unusual and
 // the careful reader has to judge.
 func (e *Entry) takeUsual(b []byte) int {
 	const none = 0x01
@@ -100,9 +103,14 @@ func (e *Entry) takeUsual(b []byte) int {
 	}
 
 	e.Time = Time{}
-	if i+8 <= len(b) && binary.BigEndian.Uint32(b[i:]) == 0x72620165 {
-		e.Time = Time{Choice: SecIndex, Value: binary.BigEndian.Uint32(b[i+4:]), sizes: [4]uint8{1, 4}}
-		i += 8
+	if i+8 <= len(b) && b[i] == 0x72 && b[i+1] == 0x62 && b[i+2] == byte(SecIndex) {
+		n := int(b[i+3]) - kindUnsigned<<4 - 1
+		i += 4 + n
+		if n < 1 || n > 4 || i > len(b) {
+			return 0
+		}
+		value := binary.BigEndian.Uint32(b[i-4:]) & (1<<(8*n) - 1)
+		e.Time = Time{Choice: SecIndex, Value: value, sizes: [4]uint8{1, uint8(n)}}
 	} else if i < len(b) && b[i] == none {
 		i++
 	} else {

@@ -72,6 +72,15 @@ func (t Time) append(dst []byte) []byte {
 	return Int{int64(t.SeasonOffset), orSize(t.sizes[3], 2)}.append(dst)
 }
 
+// timeInto is time for where most are absent: it copies nothing then.
+func (c *cursor) timeInto(t *Time) {
+	if c.absent() {
+		*t = Time{}
+		return
+	}
+	*t = c.time()
+}
+
 // time reads an SML_Time in all the forms that meters send.
 func (c *cursor) time() (t Time) {
 	if c.absent() {

@@ -110,6 +110,8 @@ func (c *cursor) skip(n int) {
 			return
 		}
 		switch tl := b[i]; {
+		case tl == 0x01: // most fields; known here, the next TL can be guessed before this one is read
+			i++
 		case tl < kindList<<4 && plain>>(tl>>4)&1 != 0 && tl&0x0f != 0:
 			i += int(tl & 0x0f)
 		case tl>>4 == kindList:
