@@ -104,7 +104,22 @@ func (f *finder) scan() bool {
 			}
 		}
 		f.at = i
-		if i < limit {
+		switch rest := w[i:limit]; {
+		case len(rest) == 0:
+		// Whole signs at once, which is what nearly all come to: a flood first.
+		case f.ended == 0 && hasPrefix(rest, escape+escape):
+			f.at += len(escape + escape)
+			f.match = 4
+			if f.inside() {
+				f.literal = f.base + int64(f.at) - int64(f.escape)
+			}
+		case !f.inside() && hasPrefix(rest, start):
+			f.at += len(start)
+			f.begin(f.base + int64(i))
+		case f.inside() && f.escape|f.ended == 0 && hasPrefix(rest, escape+"\x1a"):
+			f.at += len(escape) + 1
+			f.match, f.escape, f.ended = 0, 4, 1
+		default:
 			f.at++
 			f.step(w[i])
 		}
@@ -120,6 +135,10 @@ func (f *finder) scan() bool {
 		}
 	}
 	return false
+}
+
+func hasPrefix(b []byte, sign string) bool {
+	return len(b) >= len(sign) && string(b[:len(sign)]) == sign
 }
 
 // inside reports whether a frame may have begun.

@@ -1,5 +1,7 @@
 package sml
 
+import "bytes"
+
 // The transport's signs.
 const (
 	escape = "\x1b\x1b\x1b\x1b"
@@ -20,21 +22,30 @@ type Frame struct {
 	escaped bool // the payload had escapes, so its offsets are not the stream's
 }
 
-// locate gives where the payload's byte i stands in the stream.
-func (f Frame) locate(i int64) int64 {
-	at := f.Offset + int64(len(start)) + i
-	if !f.escaped {
-		return at
-	}
-	run := 0
-	for _, b := range f.Payload[:i] {
-		if b != escape[0] {
-			run = 0
-		} else if run++; run == len(escape) {
-			at, run = at+int64(len(escape)), 0
+// locator gives where a payload's bytes stand in the stream. Asked in
+// ascending order, it reads no byte twice.
+type locator struct {
+	Frame
+	i, at int64 // the payload's byte i stands at offset at
+	run   int   // 1b before it, less than an escape
+}
+
+func (f Frame) locator() locator {
+	return locator{Frame: f, at: f.Offset + int64(len(start))}
+}
+
+func (l *locator) locate(i int64) int64 {
+	if l.escaped {
+		for _, b := range l.Payload[l.i:i] {
+			if b != escape[0] {
+				l.run = 0
+			} else if l.run++; l.run == len(escape) {
+				l.at, l.run = l.at+int64(len(escape)), 0
+			}
 		}
 	}
-	return at
+	l.at, l.i = l.at+i-l.i, i
+	return l.at
 }
 
 // AppendFrame wraps a payload as a transport file: escapes it, fills it up to a multiple of
@@ -61,14 +72,12 @@ func AppendFrame(dst []byte, checksum Checksum, payload []byte) []byte {
 // unescape appends b, as it stood on the wire, to dst with every escaped
 // 1b1b1b1b single again.
 func unescape(dst, b []byte) []byte {
-	run := 0
-	for i := 0; i < len(b); i++ {
-		dst = append(dst, b[i])
-		if b[i] != escape[0] {
-			run = 0
-		} else if run++; run == len(escape) {
-			i, run = i+len(escape), 0
+	for {
+		i := bytes.Index(b, []byte(escape))
+		if i < 0 {
+			return append(dst, b...)
 		}
+		dst = append(dst, b[:i+len(escape)]...)
+		b = b[min(i+2*len(escape), len(b)):]
 	}
-	return dst
 }

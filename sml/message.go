@@ -132,16 +132,12 @@ func AppendFile(dst []byte, checksum Checksum, messages ...Message) []byte {
 func Messages(payload []byte) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		w := walker{b: payload, effort: searchEffort * len(payload)}
-		for {
-			m, why := w.next()
-			switch {
-			case w.done:
-				return
-			case why != "":
-				if !yield(Message{}, m.Refuse(why)) {
+		for w.next() {
+			if w.why != "" {
+				if !yield(Message{}, w.m.Refuse(w.why)) {
 					return
 				}
-			case !yield(m, nil):
+			} else if !yield(w.m, nil) {
 				return
 			}
 		}
@@ -152,17 +148,14 @@ func Messages(payload []byte) iter.Seq2[Message, error] {
 func (f Frame) Messages() iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		w := walker{b: f.Payload, effort: searchEffort * len(f.Payload)}
-		for {
-			m, why := w.next()
-			if w.done {
-				return
-			}
-			m.Offset, m.End = f.locate(m.Offset), f.locate(m.End)
-			if why != "" {
-				if !yield(Message{}, m.Refuse(why)) {
+		l := f.locator()
+		for w.next() {
+			w.m.Offset, w.m.End = l.locate(w.m.Offset), l.locate(w.m.End)
+			if w.why != "" {
+				if !yield(Message{}, w.m.Refuse(w.why)) {
 					return
 				}
-			} else if !yield(m, nil) {
+			} else if !yield(w.m, nil) {
 				return
 			}
 		}
@@ -180,36 +173,33 @@ type walker struct {
 	b      []byte
 	i      int
 	effort int
-	done   bool
+
+	m   Message // the last one
+	why Reason  // it, or the region from its Offset to its End, was refused, if not ""
 }
 
-// next gives the next message, or the region refused and why. Once there is
-// none left, it sets done.
-func (w *walker) next() (m Message, why Reason) {
+// next moves to the next message or refused region, if there is one.
+func (w *walker) next() bool {
 	for w.i < len(w.b) && w.b[w.i] == 0x00 { // fill, also what a wrong fill count left
 		w.i++
 	}
 	start := w.i
 	if start >= len(w.b) {
-		w.done = true
-		return Message{}, ""
+		return false
 	}
 	c := cursor{b: w.b, i: start}
-	why = c.message(&m)
-	m.Offset, m.End = int64(start), int64(c.i)
-	w.i = c.i
-	if why == "" {
-		return m, ""
+	w.m.list1, w.m.list2 = 0, 0
+	w.why = c.message(&w.m)
+	w.m.Offset, w.i = int64(start), c.i
+	// With a wrong CRC the structure is whole, and its end where it says.
+	whole := w.why == MessageChecksum && (c.i == len(w.b) || w.b[c.i] == 0x76 || w.b[c.i] == 0x00)
+	if w.why != "" && !whole {
+		if w.i = w.search(start + 1); w.i < 0 {
+			w.i, w.why = len(w.b), SearchLimit
+		}
 	}
-	if why == MessageChecksum && (c.i == len(w.b) || w.b[c.i] == 0x76 || w.b[c.i] == 0x00) {
-		return m, why // its structure is whole, so its end is where it says
-	}
-	w.i = w.search(start + 1)
-	if w.i < 0 {
-		w.i, why = len(w.b), SearchLimit
-	}
-	m.End = int64(w.i)
-	return m, why
+	w.m.End = int64(w.i)
+	return true
 }
 
 // search gives where the next message may begin, from i on: an end of message
