@@ -17,7 +17,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"smgw/board"
-	"smgw/buffer"
 	"smgw/cmd/internal/agent"
 	"smgw/cmd/internal/config"
 	"smgw/cmd/internal/control"
@@ -35,7 +34,9 @@ type line struct {
 	bin     string
 	dir     string
 	config  *config.Config
+	headEnd *exec.Cmd
 	control *headend.Control
+	until   string // the last telegram
 }
 
 const (
@@ -45,23 +46,32 @@ const (
 
 // newLine makes the line; certificate are flags for the head-end's certificate.
 func newLine(t *testing.T, certificate ...string) *line {
-	l := &line{t: t, bin: buildPrograms(t), dir: t.TempDir()}
+	l := &line{t: t, bin: buildPrograms(t), dir: t.TempDir(), until: lineUntil}
 	l.sh("smgw-sim", "pki", "init", "--pki", "pki", "--headend", "headend")
 	l.sh("smgw-sim", append([]string{"pki", "headend", "--pki", "pki", "--headend", "headend"}, certificate...)...)
 	l.sh("smgw", "identity", "create", "--dir", "gateway/identity", "--gateway", demoGateway)
 	require.NoError(t, os.WriteFile(l.path("contract.toml"), demoContract, 0o644))
 	l.sh("smgw-sim", "pki", "enrol", "--pki", "pki", "--headend", "headend", "--identity", "gateway/identity", "--contract", "contract.toml")
 
-	_, out := l.start("smgw-sim", "headend", "--dir", "headend", "--control", "headend.sock")
+	endpoint := l.startHeadEnd("127.0.0.1:0")
 	l.control = headend.NewControl(l.path("headend.sock"))
-	endpoint, err := out.ReadString('\n')
-	require.NoError(t, err)
 	text := fmt.Sprintf("[gateway]\nid = %q\nstate_dir = %q\n[[meter]]\nport = %q\n[headend]\nendpoint = %q\n",
-		demoGateway, l.path("gateway"), "serial:"+l.path("meter.tty"), strings.TrimSpace(endpoint)) + string(demoContract)
+		demoGateway, l.path("gateway"), "serial:"+l.path("meter.tty"), endpoint) + string(demoContract)
 	require.NoError(t, os.WriteFile(l.path("smgw.toml"), []byte(text), 0o644))
+	var err error
 	l.config, err = config.Load(l.path("smgw.toml"))
 	require.NoError(t, err)
 	return l
+}
+
+// startHeadEnd starts the head-end and returns its endpoint.
+func (l *line) startHeadEnd(listen string) string {
+	l.t.Helper()
+	var out *bufio.Reader
+	l.headEnd, out = l.start("smgw-sim", "headend", "--dir", "headend", "--control", "headend.sock", "--listen", listen)
+	endpoint, err := out.ReadString('\n')
+	require.NoError(l.t, err)
+	return strings.TrimSpace(endpoint)
 }
 
 func (l *line) path(parts ...string) string {
@@ -116,7 +126,7 @@ func (l *line) terminate(cmd *exec.Cmd) {
 func (l *line) meter(args ...string) *exec.Cmd {
 	l.t.Helper()
 	cmd, out := l.start("smgw-sim", append([]string{"meter", "--fast", "--roof", "--interval", "10s", "--link", "meter.tty",
-		"--start", lineFrom, "--until", lineUntil, "--registers", "registers.csv"}, args...)...)
+		"--start", lineFrom, "--until", l.until, "--registers", "registers.csv"}, args...)...)
 	_, err := out.ReadString('\n')
 	require.NoError(l.t, err)
 	return cmd
@@ -153,7 +163,7 @@ func (l *line) waitUntil(instant string) {
 func (l *line) requireAllDue(deliveries []headend.Delivery) {
 	l.t.Helper()
 	start, _ := time.Parse(time.RFC3339, lineFrom)
-	until, _ := time.Parse(time.RFC3339, lineUntil)
+	until, _ := time.Parse(time.RFC3339, l.until)
 	var want, got []string
 	for _, d := range form.Plan(&l.config.Contract, form.DateOf(start), form.DateOf(until)) {
 		if d.Period.To.Time().After(start) && !d.At.After(until) {
@@ -222,55 +232,6 @@ func TestFromTheMetersLightToTheHeadEndsBooks(t *testing.T) {
 	out, err := l.command("smgw-sim", "agent", "--config", "smgw.toml", "--zero", lineFrom).CombinedOutput()
 	require.Error(t, err)
 	require.Contains(t, string(out), "in use")
-	l.terminate(a)
-}
-
-// A power cut at any moment: what the agent had said it kept is there, and
-// nothing is delivered twice or under another id.
-func TestAgentLosesNothingToSIGKILL(t *testing.T) {
-	l := newLine(t)
-	m := l.meter()
-	for _, instant := range []string{"2026-10-30T07:00:00+01:00", "2026-10-31T00:00:10+01:00", "2026-11-01T18:00:00+01:00"} {
-		a := l.agent()
-		l.waitUntil(instant)
-		before, err := l.status()
-		require.NoError(t, err)
-		require.NoError(t, a.Process.Kill())
-		a.Wait()
-		store, err := buffer.Open(l.path("gateway", "store.db"), buffer.Options{})
-		require.NoError(t, err)
-		last, found, err := store.LastBoundary("main")
-		require.NoError(t, err)
-		require.True(t, found)
-		require.GreaterOrEqual(t, last.Boundary, *before.Meters[0].LastBoundary)
-		stats, err := store.Stats()
-		require.NoError(t, err)
-		require.GreaterOrEqual(t, stats.Boundaries, before.Store.Boundaries)
-		require.NoError(t, store.VerifyJournal())
-		require.NoError(t, store.Close())
-	}
-	a := l.agent()
-	require.NoError(t, m.Wait())
-	l.waitUntil(lineUntil)
-	deliveries, err := l.control.Deliveries(t.Context())
-	require.NoError(t, err)
-	l.requireAllDue(deliveries)
-	// What lay in the port when the power went is lost, and says so; every
-	// quarter hour that is true is exactly what the meter counted.
-	registers := l.counted(obis.Drawn)
-	for _, d := range deliveries {
-		if d.Payload.MaLo.String() != "41373559241" || d.Payload.Row != 6 {
-			continue
-		}
-		for i, q := range d.Payload.Values[0].Intervals {
-			at := d.Payload.Period.From + meter.Quarter(i)
-			if q.State != form.True {
-				require.Equal(t, form.Communication, q.Reason)
-			} else if q.Warning == form.NoWarning {
-				require.Equal(t, registers[at+1].Sub(registers[at]).String(), q.Amount.Decimal.Shift(3).String())
-			}
-		}
-	}
 	l.terminate(a)
 }
 
