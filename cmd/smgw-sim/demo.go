@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/shopspring/decimal"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"smgw/cmd/internal/agent"
 	"smgw/cmd/internal/config"
@@ -75,7 +77,11 @@ status follows it.`, demoNoise*100),
 				return err
 			}
 			d := &demo{out: cmd.OutOrStdout(), dir: dir}
-			return d.run(cmd.Context())
+			err = d.run(cmd.Context())
+			if cmd.Context().Err() != nil {
+				return errors.New("demo: stopped before its end; nothing of it runs any more")
+			}
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "build/demo", "`folder` for everything the demo makes; what an earlier demo left there is replaced")
@@ -83,6 +89,11 @@ status follows it.`, demoNoise*100),
 }
 
 func (d *demo) run(ctx context.Context) (err error) {
+	lock, err := d.takeFolder()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	if err := d.prepare(); err != nil {
 		return fmt.Errorf("preparing the demo: %w", err)
 	}
@@ -124,25 +135,48 @@ func (d *demo) run(ctx context.Context) (err error) {
 	return nil
 }
 
-// marker is the file by which a folder is known as a demo's own.
-const marker = "report.json"
+// What the demo makes in its folder. The marker is locked while a demo runs,
+// and tells the next one that the others are a demo's.
+const (
+	marker     = ".smgw-demo"
+	reportFile = "report.json"
+)
 
-// prepare makes the folder, the PKI and the two ends' identities.
-func (d *demo) prepare() error {
-	if left, err := os.ReadDir(d.dir); err == nil && len(left) > 0 {
-		if _, err := os.Stat(filepath.Join(d.dir, marker)); err != nil {
-			return fmt.Errorf("%s is not empty and no demo made it: choose another folder with --dir", d.dir)
-		}
-		if err := os.RemoveAll(d.dir); err != nil {
-			return err
-		}
+var made = []string{reportFile, "contract.toml", "smgw.toml", "pki", "gateway", "headend", "headend.sock", "meter.tty", "agent.log", "headend.log"}
+
+// takeFolder makes the folder the demo's own and removes what an earlier demo
+// made there, and nothing else.
+func (d *demo) takeFolder() (lock *os.File, err error) {
+	left, err := os.ReadDir(d.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if _, err := os.Stat(d.path(marker)); err != nil && len(left) > 0 {
+		return nil, fmt.Errorf("%s is not empty and no demo made it: choose another folder with --dir", d.dir)
 	}
 	if err := os.MkdirAll(d.dir, 0o755); err != nil {
-		return err
+		return nil, err
 	}
-	if err := os.WriteFile(d.path(marker), []byte("{\"ok\":false}\n"), 0o644); err != nil {
-		return err
+	lock, err = os.Create(d.path(marker))
+	if err != nil {
+		return nil, err
 	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("another demo runs in %s: wait for its end, or choose another folder with --dir", d.dir)
+	}
+	for _, name := range made {
+		if err := os.RemoveAll(d.path(name)); err != nil {
+			lock.Close()
+			return nil, err
+		}
+	}
+	// Whoever looks before the end, or after a demo that broke off, is told so.
+	return lock, os.WriteFile(d.path(reportFile), []byte("{\"ok\":false}\n"), 0o644)
+}
+
+// prepare makes the PKI and the two ends' identities.
+func (d *demo) prepare() error {
 	d.home = sim.NewHousehold(sim.Options{
 		Seed: 1, RoofPeak: 8000, Since: demoFrom.At(0, 0),
 		Initial: sim.Registers{Drawn: 16824 * sim.KilowattHour, FedIn: 9133 * sim.KilowattHour},
@@ -163,9 +197,6 @@ func (d *demo) prepare() error {
 	}
 	issued, err := pki.Enrol(own)
 	if err != nil {
-		return err
-	}
-	if err := identity.Install(own, issued); err != nil {
 		return err
 	}
 	key, chain, err := pki.HeadEnd([]string{"127.0.0.1", "localhost"}, authority.Sound)

@@ -93,7 +93,7 @@ func (d *demo) report(ctx context.Context, sent int64) (*demoReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r, os.WriteFile(d.path(marker), append(text, '\n'), 0o644)
+	return r, os.WriteFile(d.path(reportFile), append(text, '\n'), 0o644)
 }
 
 // check notes what does not hold.
