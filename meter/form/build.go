@@ -109,6 +109,7 @@ func (b *builder) loadProfile(m Measure) []Quantity {
 	b.of(m).each(b.period, func(from, to point) {
 		intervals = append(intervals, b.interval(from, to))
 	})
+	b.interpolate(m, intervals)
 	return intervals
 }
 

@@ -135,8 +135,11 @@ type MarketLocation struct {
 	// HighTimes is the table of switching times by which the gateway tariffs a meter
 	// that keeps no registers of its own for HT and NT; empty: the meter keeps them.
 	HighTimes []HighTime
-	Meter     string
-	Receivers []Receiver
+	// Interpolate is the longest gap of the load profile that gets substitutes, 0
+	// for none.
+	Interpolate time.Duration
+	Meter       string
+	Receivers   []Receiver
 }
 
 // Receiver is who one role of a market location's rows is, and where its

@@ -85,6 +85,7 @@ func TestValidateNamesEveryContradiction(t *testing.T) {
 		"drawn without class":     {func(c *form.Contract) { c.MarketLocations[0].Class = form.Class{} }, form.ContractError{Location: 0, Receiver: -1, Field: "class"}},
 		"fed in with class":       {func(c *form.Contract) { c.MarketLocations[1].Class = form.ClassB }, form.ContractError{Location: 1, Receiver: -1, Field: "class"}},
 		"fed in with tariffs":     {func(c *form.Contract) { c.MarketLocations[1].TwoTariffs = true }, form.ContractError{Location: 1, Receiver: -1, Field: "two_tariffs"}},
+		"a gap of ten minutes":    {func(c *form.Contract) { c.MarketLocations[0].Interpolate = 10 * time.Minute }, form.ContractError{Location: 0, Receiver: -1, Field: "interpolate"}},
 		"times of no tariff":      {func(c *form.Contract) { c.MarketLocations[0].HighTimes = []form.HighTime{{To: noon(t)}} }, form.ContractError{Location: 0, Receiver: -1, Field: "high_tariff"}},
 		"times over midnight": {func(c *form.Contract) {
 			c.MarketLocations[0].TwoTariffs, c.MarketLocations[0].HighTimes = true, []form.HighTime{{From: noon(t)}}

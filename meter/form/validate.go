@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"smgw/meter"
 )
 
 // ContractError is one contradiction in a contract, with its place: the names
@@ -100,6 +102,10 @@ func (c *Contract) validateLocation(i int) (errs []error) {
 		if high.To.quarters <= high.From.quarters {
 			wrong(-1, "high_tariff", fmt.Sprintf("from %s to %s is no time", high.From, high.To), "want from before to; a time over midnight is two: to 24:00, and from 00:00")
 		}
+	}
+
+	if g := m.Interpolate; g < 0 || g > MaxInterpolation || g%meter.QuarterLength != 0 {
+		wrong(-1, "interpolate", g.String()+" is no length of a gap", "want quarter hours up to 24h, as 2h or 45m")
 	}
 
 	needed := rolesOf(class)

@@ -2,6 +2,7 @@ package form
 
 import (
 	"fmt"
+	"slices"
 
 	"smgw/meter"
 )
@@ -33,8 +34,8 @@ func Verify(c *Contract, p *Payload, readings []meter.BoundaryReading) (*Differe
 			return d, nil
 		}
 	}
-	if had, has := tariffSums(p), tariffSums(&want); had != has {
-		return &Difference{Notice: fmt.Sprintf("it has %d notices that tariffs do not add up, the readings give %d", had, has)}, nil
+	if !slices.Equal(derived(p), derived(&want)) {
+		return &Difference{Notice: fmt.Sprintf("its notices of what was made are %v, those of the readings %v", derived(p), derived(&want))}, nil
 	}
 	return nil, nil
 }
@@ -69,11 +70,7 @@ func (q Quantity) equal(o Quantity) bool {
 		q.State == o.State && q.Reason == o.Reason && q.Method == o.Method && q.Warning == o.Warning
 }
 
-func tariffSums(p *Payload) (n int) {
-	for _, notice := range p.Notices {
-		if notice.Kind == TariffSum {
-			n += notice.Count
-		}
-	}
-	return n
+// derived are the notices that follow from readings.
+func derived(p *Payload) []Notice {
+	return slices.DeleteFunc(slices.Clone(p.Notices), func(n Notice) bool { return n.Kind != TariffSum && n.Kind != Interpolated })
 }

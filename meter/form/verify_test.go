@@ -93,7 +93,7 @@ func TestVerifyFindsTheFirstDifference(t *testing.T) {
 	good.Notices = nil
 	got, err = form.Verify(c, &good, all)
 	require.NoError(t, err)
-	require.Contains(t, got.Notice, "it has 0 notices")
+	require.Contains(t, got.Notice, "those of the readings [{tariff_sum ")
 
 	good.Row = 8
 	_, err = form.Verify(c, &good, all)

@@ -61,6 +61,7 @@ func TestExampleIsRightWithEverythingSwitchedOn(t *testing.T) {
 		Line: board.LineName("STATUS"), ActiveLow: true, Causes: []board.Cause{board.ReaderSilent},
 	}}}, c.Board)
 	require.Equal(t, []form.Date{{Year: 2025, Month: 5, Day: 8}}, c.Contract.ExtraHolidays)
+	require.Equal(t, 2*time.Hour, c.Contract.MarketLocations[0].Interpolate)
 	require.Len(t, c.Contract.MarketLocations[0].HighTimes, 1)
 	require.Equal(t, "[mon tue wed thu fri]", fmt.Sprint(c.Contract.MarketLocations[0].HighTimes[0].Days))
 	require.Equal(t, "43", c.Contract.MaxPowerKW.Decimal.String())
@@ -214,6 +215,8 @@ func TestProblems(t *testing.T) {
 			`:26:14: partner_id: market partner "990035700001"; want 13 digits`}},
 		"edition": {`BK6-18-032`, `BK6-24-174`, []string{
 			`:11:11: edition "BK6-24-174": this agent serves only BK6-18-032`}},
+		"gap of a wrong length": {`class = "A"`, "class = \"A\"\ninterpolate = \"50m\"", []string{
+			`:19:15: interpolate: 50m0s is no length of a gap; want quarter hours up to 24h, as 2h or 45m`}},
 		"times without tariffs": {`class = "A"`, "class = \"A\"\n[[market_location.high_tariff]]\nfrom = \"06:00\"\nto = \"22:00\"", []string{
 			`:19:19: high_tariff: times of a high tariff, but there is one tariff only; want two_tariffs = true, or leave them out`}},
 		"times that are none": {`class = "A"`, "class = \"A\"\ntwo_tariffs = true\n[[market_location.high_tariff]]\ndays = [\"mo\"]\nfrom = \"6:00\"\n[[market_location.high_tariff]]\ndays = []\nfrom = \"22:00\"\nto = \"06:00\"", []string{
@@ -453,6 +456,10 @@ func drawContract(t *rapid.T) (*form.Contract, string) {
 			say("class = %q\ntwo_tariffs = %v", m.Class, m.TwoTariffs)
 		}
 		say("direction = %q", m.Direction)
+		if rapid.Bool().Draw(t, "interpolate") {
+			m.Interpolate = time.Duration(rapid.IntRange(1, 96).Draw(t, "gap")) * 15 * time.Minute
+			say("interpolate = %q", m.Interpolate)
+		}
 		if rapid.Bool().Draw(t, "meter") {
 			m.Meter = "roof"
 			say("meter = %q", m.Meter)

@@ -111,6 +111,7 @@ func (d *decoder) marketLocation(s section, meters []Meter) form.MarketLocation 
 	}
 	read(s, "class", "", form.ParseClass, &m.Class)
 	s.meter(meters, &m.Meter)
+	read(s, "interpolate", "", parseDuration, &m.Interpolate)
 	for _, h := range d.sections(s.node, "high_tariff", "[[market_location.high_tariff]]") {
 		m.HighTimes = append(m.HighTimes, h.highTime())
 		if h.reported("from") || h.reported("to") {

@@ -52,6 +52,7 @@ var schema = shape{kind: table, keys: []shape{
 		{name: "class", kind: text, example: `"B"`},
 		{name: "two_tariffs", kind: boolean, example: `false`},
 		{name: "meter", kind: text, example: `"main"`},
+		{name: "interpolate", kind: text, example: `"2h"`},
 		{name: "high_tariff", kind: tables, keys: []shape{
 			{name: "days", kind: list, example: `["mon", "tue", "wed", "thu", "fri"]`},
 			{name: "from", kind: text, example: `"06:00"`},
