@@ -18,7 +18,9 @@
 // Build judges each register's boundary readings once, oldest first: too far off
 // its boundary, implausible, or good. Every value follows from that judgement,
 // exactly and with its State: what cannot be known is absent with a Reason, and
-// never zero. All numbers are decimals from the telegram to the payload.
+// never zero; a substitute is made only where the contract asks for one. All
+// numbers are decimals from the telegram to the payload. Verify says whether a
+// payload that somebody built follows from readings.
 //
 // The rules stand in FORM.md; a model of them, slow and independent, is in the
 // tests.
