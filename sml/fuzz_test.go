@@ -63,7 +63,8 @@ func FuzzReader(f *testing.F) {
 			stream = append(slices.Clone(stream), good...)
 			all := payloads(readAll(t, bytes.NewReader(stream), len(stream)))
 			require.NotEmpty(t, all)
-			require.Equal(t, "good\x00", all[len(all)-1])
+			// One stream in some 2^15 has an older start from which a CRC fits as well.
+			require.Regexp(t, "good\x00$", all[len(all)-1])
 		}
 	})
 }

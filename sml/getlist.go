@@ -69,8 +69,12 @@ func (m *GetListResponse) append(dst []byte) []byte {
 func (e *Entry) take(c *cursor) {
 	if n := e.takeUsual(c.b[c.i:]); n > 0 {
 		c.i += n
-		return
+	} else {
+		e.takeAny(c)
 	}
+}
+
+func (e *Entry) takeAny(c *cursor) {
 	c.list(7)
 	e.Name, e.Status = c.octets(), c.uint()
 	c.timeInto(&e.Time)
@@ -80,8 +84,8 @@ func (e *Entry) take(c *cursor) {
 
 // takeUsual reads an entry in the form that nearly all have, in one go: six
 // octets of name, short TLs, no time but a SecIndex, unit and scaler both or
-// neither, and no signature. It gives the entry's length, or 0 where anything is unusual and
-// the careful reader has to judge.
+// neither, and no signature. It gives the entry's length, or 0 where takeAny has
+// to judge.
 func (e *Entry) takeUsual(b []byte) int {
 	const none = 0x01
 	if len(b) < 14 || b[0] != 0x77 || b[1] != 0x07 {
