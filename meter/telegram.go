@@ -112,11 +112,10 @@ func (d *Decoder) addList(m *sml.Message) error {
 			d.values = d.values[:before]
 			return m.Refuse(err.(*sml.RefusedError).Reason)
 		}
-		d.values = append(d.values, Value{
-			Name: e.Name, Raw: e.Value, Scaler: e.Scaler, Unit: e.Unit, Time: e.Time,
-			Status: StatusWord{Bits: e.Status.Value, Valid: e.Status.Valid()},
-		})
-		v := &d.values[len(d.values)-1]
+		d.values = append(d.values, Value{})
+		v := &d.values[len(d.values)-1] // filled where it stands: a copy of so much is what costs
+		v.Name, v.Raw, v.Scaler, v.Unit, v.Time = e.Name, e.Value, e.Scaler, e.Unit, e.Time
+		v.Status = StatusWord{Bits: e.Status.Value, Valid: e.Status.Valid()}
 		if len(e.Name) == len(v.Code) {
 			v.Code = obis.Code(e.Name)
 		}
