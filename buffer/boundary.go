@@ -3,7 +3,6 @@ package buffer
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -125,24 +124,7 @@ func (s *Store) edge(meterName string, start func(*bolt.Cursor) ([]byte, []byte)
 }
 
 // Meters returns the names of the meters that have boundary readings.
-func (s *Store) Meters() ([]string, error) {
-	var names []string
-	err := s.view(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketBoundaries, bucketFresh} {
-			c := tx.Bucket(name).Cursor()
-			for k, _ := c.First(); k != nil; {
-				m, _, found := bytes.Cut(k, []byte{0})
-				if found && !slices.Contains(names, string(m)) {
-					names = append(names, string(m))
-				}
-				k, _ = c.Seek(append(bytes.Clone(m), 1))
-			}
-		}
-		return nil
-	})
-	slices.Sort(names)
-	return names, err
-}
+func (s *Store) Meters() ([]string, error) { return s.metersIn(bucketBoundaries, bucketFresh) }
 
 func compareBoundaries(a, b meter.BoundaryReading) int {
 	if a.Boundary != b.Boundary {
@@ -168,17 +150,14 @@ func validBoundary(b *meter.BoundaryReading) error {
 }
 
 const (
-	maxQuarter   = int64(1)<<32 - 1
+	maxQuarter   = maxKeyTime
 	maxRegisters = 64
 )
 
 func meterPrefix(name string) []byte { return append([]byte(name), 0) }
 
 func boundaryKey(name string, q meter.Quarter, d meter.DeviceID) []byte {
-	k := make([]byte, 0, len(name)+5+len(d))
-	k = append(append(k, name...), 0)
-	k = binary.BigEndian.AppendUint32(k, uint32(min(int64(q), maxQuarter)))
-	return append(k, d...)
+	return readingKey(name, int64(q), d)
 }
 
 func encodeBoundary(b *meter.BoundaryReading) []byte {
@@ -212,19 +191,22 @@ func openBoundary(key, value []byte) (meter.BoundaryReading, error) {
 	if err != nil {
 		return meter.BoundaryReading{}, err
 	}
-	name, rest, found := bytes.Cut(key, []byte{0})
-	if !found || len(rest) < 4 {
-		return meter.BoundaryReading{}, errors.New("key is too short")
+	name, at, device, err := splitKey(key)
+	if err != nil {
+		return meter.BoundaryReading{}, err
 	}
 	b, err := decodeBoundary(p)
-	b.Meter = string(name)
-	b.Boundary = meter.Quarter(binary.BigEndian.Uint32(rest))
-	b.Device = meter.DeviceID(rest[4:])
+	b.Meter, b.Boundary, b.Device = name, meter.Quarter(at), device
 	return b, err
 }
 
-func decodeBoundary(p []byte) (b meter.BoundaryReading, err error) {
+func decodeBoundary(p []byte) (meter.BoundaryReading, error) {
 	d := decoder{b: p}
+	b := d.boundary()
+	return b, d.end()
+}
+
+func (d *decoder) boundary() (b meter.BoundaryReading) {
 	ms := d.varint()
 	if ms < -1<<40 || ms > 1<<40 {
 		d.fail()
@@ -256,5 +238,5 @@ func decodeBoundary(p []byte) (b meter.BoundaryReading, err error) {
 		r.Value = d.decimal()
 		b.Registers = append(b.Registers, r)
 	}
-	return b, d.end()
+	return b
 }

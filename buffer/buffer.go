@@ -34,6 +34,7 @@
 //	contracts   c     quarter(4)                         contract text that holds from there
 //	journal     j     sequence(8)                        event, SHA-256 chained
 //	losses      l     sequence(8)                        what was lost, counted and dated
+//	minutes     n     meter 00 minute(4) device          minute reading (schema 2)
 //
 // # Flash
 //
@@ -43,4 +44,16 @@
 // large the history. When fresh is full all of it moves to boundaries at once.
 // How often an item was tried is kept in memory and written with the next
 // commit that happens anyway.
+//
+// # Schemas
+//
+//	1  all tables but minutes
+//	2  and minutes
+//
+// A file of an older schema is migrated when it is opened: copied into a new
+// file beside it, which takes its name when it is on flash. The old file stays
+// as store.db.schema1-DATE, DATE being when it was last written to, until a
+// later start finds the new one sound, thirty days at most. To go back to the
+// older program stop it, give that file the name store.db again, and lose what
+// was stored since. An older program refuses a newer file without touching it.
 package buffer

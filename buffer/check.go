@@ -35,24 +35,25 @@ func Check(path string) error {
 	return nil
 }
 
-// checkHead refuses what is no store, or one of a newer program, before
-// anything is opened for writing.
-func checkHead(path string) error {
+// checkHead returns the schema of a store. It refuses what is no store, or one
+// of a newer program, before anything is opened for writing.
+func checkHead(path string) (schema uint64, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	p := &pages{path, f, info.Size()}
 	w := &walker{pages: p, problem: func(*DamagedError) {}, record: func(_, _, _ []byte) {}}
 	if w.meta, err = p.newest(); err != nil {
-		return err
+		return 0, err
 	}
-	return checkSchema(path, w.schema())
+	schema = w.schema()
+	return schema, checkSchema(path, schema)
 }
 
 // newest returns the valid meta page that was written last.
@@ -174,6 +175,9 @@ func checkRecord(k kind, key, value []byte) error {
 	switch k {
 	case kindBoundary:
 		_, err := openBoundary(key, value)
+		return err
+	case kindMinute:
+		_, err := openMinute(key, value)
 		return err
 	case kindItem:
 		_, err := openItem(key, value)

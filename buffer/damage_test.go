@@ -27,6 +27,7 @@ func filled(t testing.TB) []byte {
 	require.NoError(t, s.PutContract(buffer.ContractVersion{From: day0, Text: []byte("[contract]")}))
 	for q := day0; q < day0+filledBoundaries; q++ {
 		require.NoError(t, s.PutBoundary(reading("main", q), event("boundary")))
+		require.NoError(t, s.PutMinute(minute("main", int(q-day0))))
 	}
 	for n := range filledItems {
 		it := item(n)
@@ -126,12 +127,18 @@ func TestDamagedFiles(t *testing.T) {
 			for _, b := range got {
 				require.Equal(t, reading("main", b.Boundary), b)
 			}
+			minutes, err := s.Minutes("main", noon, noon.Add(30*day))
+			require.NoError(t, err)
+			for _, r := range minutes {
+				require.Equal(t, minute("main", int(r.At.Time.Sub(noon)/time.Minute)), r)
+			}
 			for it, ok, err := s.Next(item(0).Endpoint, noon); ok; it, ok, err = s.Next(item(0).Endpoint, noon) {
 				require.NoError(t, err)
 				require.NoError(t, s.Acknowledge(it.ID, noon))
 			}
 			require.NoError(t, s.PutBoundary(reading("main", day0+5000), event("after")))
 			if r == nil {
+				require.Len(t, minutes, filledBoundaries)
 				require.Len(t, got, filledBoundaries, "the check found nothing, but something is missing")
 				return
 			}

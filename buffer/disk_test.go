@@ -31,7 +31,7 @@ const diskAt = "BUFFER_TEST_DISK"
 
 // op is something done to a file, or a mark of the test between two of them.
 type op struct {
-	Kind string // write, truncate, sync, create, open, rename, unlink, mark
+	Kind string // write, truncate, sync, create, open, rename, link, unlink, mark
 	Name string // of the file as it was created; the text of a mark
 	Off  int64
 	Data []byte
@@ -148,6 +148,11 @@ func (d *folder) Create(ctx context.Context, name string, _ uint32, _ uint32, _ 
 
 func (d *folder) Rename(_ context.Context, name string, _ fs.InodeEmbedder, newName string, _ uint32) syscall.Errno {
 	return d.do(op{Kind: "rename", Name: name}, func() {})
+}
+
+func (d *folder) Link(_ context.Context, target fs.InodeEmbedder, name string, _ *fuse.EntryOut) (node *fs.Inode, errno syscall.Errno) {
+	errno = d.do(op{Kind: "link", Name: name}, func() { node = target.EmbeddedInode() })
+	return node, errno
 }
 
 func (d *folder) Unlink(_ context.Context, name string) syscall.Errno {

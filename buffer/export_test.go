@@ -15,6 +15,14 @@ func SetSchema(path string, n uint64) error {
 	})
 }
 
+// MakeSchema1 turns a file into one of schema 1, which knows no minute readings.
+func MakeSchema1(path string) error {
+	if err := forge(path, func(tx *bolt.Tx) error { return tx.DeleteBucket(bucketMinutes) }); err != nil {
+		return err
+	}
+	return SetSchema(path, 1)
+}
+
 // ForgeEntry changes an entry's text as somebody would who knows the format,
 // but not the hashes after it.
 func ForgeEntry(path string, seq uint64) error {

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
 	"smgw/meter"
@@ -15,6 +16,7 @@ func FuzzRecords(f *testing.F) {
 	now := time.UnixMilli(1_795_000_000_000).UTC()
 	b := meter.BoundaryReading{Offset: time.Second, SecIndex: meter.SecIndex{Seconds: 1, Valid: true}}
 	f.Add(encodeBoundary(&b))
+	f.Add(encodeMinute(&b, &meter.Reading{Power: decimal.NewNullDecimal(decimal.New(2314, -1))}))
 	f.Add(encodeItem(&Item{Endpoint: "e", Due: now, Label: map[string]string{"a": "b"}}))
 	f.Add(encodeEvent(&Event{At: now, Kind: "k", Detail: map[string]string{"a": "b"}}))
 	f.Add(encodeLoss(&Loss{At: now, Kind: "k", Count: 3}))
@@ -28,12 +30,20 @@ func FuzzRecords(f *testing.F) {
 				require.True(t, r.Value.Equal(again.Registers[i].Value))
 			}
 		}
+		if r, err := decodeMinute(p, 29_000_000); err == nil {
+			b := minuteRecord(&r)
+			again, err := decodeMinute(encodeMinute(&b, &r), int64(b.Boundary))
+			require.NoError(t, err)
+			require.Equal(t, r.At, again.At)
+			require.Equal(t, r.Power.Valid, again.Power.Valid)
+			require.True(t, r.Power.Decimal.Equal(again.Power.Decimal))
+		}
 		if it, err := decodeItem(p); err == nil && len(it.LastError) <= maxErrorText {
 			again, err := decodeItem(encodeItem(&it))
 			require.NoError(t, err)
 			require.Equal(t, it, again)
 		}
-		for _, k := range []kind{kindMeta, kindBoundary, kindItem, kindBody, kindMark, kindContract, kindJournal, kindLoss} {
+		for _, k := range []kind{kindMeta, kindBoundary, kindItem, kindBody, kindMark, kindContract, kindJournal, kindLoss, kindMinute} {
 			key := []byte("01234567")
 			_ = checkRecord(k, key, seal(k, key, p))
 			_ = checkRecord(k, p, p)

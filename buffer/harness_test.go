@@ -89,6 +89,17 @@ func reading(meterName string, q meter.Quarter) meter.BoundaryReading {
 	}
 }
 
+// minute is the reading of the n-th minute after noon, told by its register.
+func minute(meterName string, n int) meter.Reading {
+	return meter.Reading{
+		Meter: meterName, Device: device, At: meter.Stamp{Time: noon.Add(time.Duration(n)*time.Minute + 59_123*time.Millisecond), Quality: meter.ClockSynchronised},
+		SecIndex:  meter.SecIndex{Seconds: uint32(n) * 60, Valid: true},
+		Status:    meter.StatusWord{Bits: 0x1c0104, Valid: true},
+		Registers: []meter.RegisterValue{{Code: obis.Drawn, Value: decimal.New(168_248_565+int64(n)*49, -1)}},
+		Power:     decimal.NewNullDecimal(decimal.New(int64(n)*10-500, -1)),
+	}
+}
+
 func item(n int) buffer.Item {
 	return buffer.Item{
 		ID: fmt.Sprintf("%032x", int64(n)*0x9e3779b9), Endpoint: "https://head.example", Body: []byte(fmt.Sprintf("body of %d", n)),

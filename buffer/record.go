@@ -26,6 +26,7 @@ const (
 	kindContract kind = 'c'
 	kindJournal  kind = 'j'
 	kindLoss     kind = 'l'
+	kindMinute   kind = 'n'
 )
 
 // recordVersion is the first byte of every record. A reader refuses versions

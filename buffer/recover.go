@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -36,7 +37,9 @@ const (
 // OpenChecked opens the store at path after check has vouched for it. What is
 // damaged is carried over into a new store as far as checksums vouch for it,
 // and the old file is set aside: then the Recovery is not nil, and the journal
-// and the losses of the new store tell it.
+// and the losses of the new store tell it. A sound file of an older schema is
+// migrated, as Open does; the kept file goes when the new one is found sound at
+// a later start.
 //
 // check runs Check, and on a gateway in another process, because bbolt can kill
 // the one it runs in: the program starts itself with a hidden verb that calls
@@ -51,6 +54,9 @@ func OpenChecked(path string, o Options, at time.Time, check func(path string) e
 	if cause == nil {
 		var s *Store
 		if s, cause = Open(path, o); cause == nil {
+			if err := s.noteSchema(at); err != nil {
+				return nil, nil, errors.Join(err, s.Close())
+			}
 			return s, nil, nil
 		}
 	}
@@ -187,7 +193,7 @@ func (sv *salvage) collect(p *pages) error {
 		w.run()
 	}
 	p.stray(func(key, value []byte) {
-		for _, k := range []kind{kindBoundary, kindItem, kindBody, kindMark, kindContract, kindJournal, kindLoss, kindMeta} {
+		for _, k := range []kind{kindBoundary, kindItem, kindBody, kindMark, kindContract, kindJournal, kindLoss, kindMinute, kindMeta} {
 			if checkRecord(k, key, value) == nil {
 				sv.take(k, key, value)
 				return
@@ -261,6 +267,11 @@ func (sv *salvage) commit() error {
 // finish makes a whole of what was found, and writes down what was not.
 func (sv *salvage) finish(at time.Time) error {
 	return sv.db.Update(func(tx *bolt.Tx) error {
+		if k, _ := tx.Bucket(bucketLosses).Cursor().Last(); len(k) == 8 { // the next one must not take its number
+			if err := tx.Bucket(bucketLosses).SetSequence(binary.BigEndian.Uint64(k)); err != nil {
+				return err
+			}
+		}
 		losses, err := sv.matchBodies(tx, at)
 		if err != nil {
 			return err

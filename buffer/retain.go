@@ -19,11 +19,13 @@ import (
 const (
 	HistoryCeiling  = 24 * 31 * 24 * time.Hour // the consumer's own history: 24 months
 	EvidenceCeiling = 90 * 24 * time.Hour      // who received or looked at what
+	MinuteCeiling   = 7 * 24 * time.Hour       // minute readings: ours, FORM.md knows none
 )
 
 // Policy says how long acknowledged data are kept.
 type Policy struct {
 	History  time.Duration // quarter hours that nothing waits for; 0 is HistoryCeiling
+	Minutes  time.Duration // minute readings; 0 is MinuteCeiling
 	Evidence time.Duration // journal, and ids of settled items; 0 is EvidenceCeiling
 	Key      crypto.Signer // signs where the journal begins after its old end is erased; may be nil
 }
@@ -31,6 +33,7 @@ type Policy struct {
 // Retained counts what retention erased.
 type Retained struct {
 	Boundaries int64
+	Minutes    int64
 	Entries    int64 // of the journal
 	Items      int64 // settled ones
 	Expired    int64 // items and quarter hours beyond the legal ceiling, though never acknowledged
@@ -49,15 +52,20 @@ func (s *Store) Retain(now time.Time, p Policy) (Retained, error) {
 	if p.Evidence == 0 {
 		p.Evidence = EvidenceCeiling
 	}
+	if p.Minutes == 0 {
+		p.Minutes = MinuteCeiling
+	}
 	var r Retained
-	if p.History < 0 || p.History > HistoryCeiling || p.Evidence < 0 || p.Evidence > EvidenceCeiling {
-		return r, fmt.Errorf("retention of %s and %s: at most %s and %s", p.History, p.Evidence, HistoryCeiling, EvidenceCeiling)
+	if p.History < 0 || p.History > HistoryCeiling || p.Evidence < 0 || p.Evidence > EvidenceCeiling || p.Minutes < 0 || p.Minutes > MinuteCeiling {
+		return r, fmt.Errorf("retention of %s, %s and %s: at most %s, %s and %s", p.History, p.Evidence, p.Minutes, HistoryCeiling, EvidenceCeiling, MinuteCeiling)
 	}
 	err := errors.Join(
+		s.retainMinutes(now, p, &r),
 		s.retainBoundaries(now, p, &r),
 		s.retainItems(now, p, &r),
 		s.retainJournal(now, p, &r),
 		s.retainContracts(now),
+		s.removePrevious(now, now.Add(-previousKept)),
 	)
 	if err == nil {
 		r.Compacted, err = s.compactIfWorthwhile()
@@ -121,19 +129,25 @@ func (s *Store) neededFrom(meterName string) (meter.Quarter, error) {
 	return needed, err
 }
 
-// eraseBoundaries deletes a meter's readings before a boundary, oldest first,
-// at most limit of them (0: all), in commits of bounded size.
+// eraseBoundaries deletes a meter's boundary readings before a boundary, oldest
+// first, at most limit of them (0: all).
 func (s *Store) eraseBoundaries(meterName string, before meter.Quarter, limit int64) (erased int64, err error) {
+	return s.eraseReadings(meterName, int64(before), limit, bucketBoundaries, bucketFresh)
+}
+
+// eraseReadings deletes a meter's readings with a time in their key before
+// another, oldest first, at most limit of them (0: all), in commits of bounded size.
+func (s *Store) eraseReadings(meterName string, before, limit int64, buckets ...[]byte) (erased int64, err error) {
 	for {
 		n := 0
 		err := s.update(func(t *txn) error {
 			n = 0
-			for _, name := range [][]byte{bucketBoundaries, bucketFresh} {
+			for _, name := range buckets {
 				b, prefix := t.Bucket(name), meterPrefix(meterName)
 				var old [][]byte
 				c := b.Cursor()
 				for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix) && n+len(old) < batch; k, _ = c.Next() {
-					if len(k) < len(prefix)+4 || meter.Quarter(binary.BigEndian.Uint32(k[len(prefix):])) >= before ||
+					if len(k) < len(prefix)+4 || int64(binary.BigEndian.Uint32(k[len(prefix):])) >= before ||
 						limit > 0 && erased+int64(n+len(old)) >= limit {
 						break
 					}

@@ -23,7 +23,7 @@ func (s *Store) withinLimit(t *txn, more int64) error {
 }
 
 // makingRoom runs a write, and when the store is full lets something give way
-// and runs it again. A full disk takes nothing but acknowledged quarter hours:
+// and runs it again. A full disk takes nothing but minutes and acknowledged quarter hours:
 // it is somebody else's doing, and may pass.
 func (s *Store) makingRoom(at time.Time, write func() error) error {
 	for {
@@ -45,11 +45,14 @@ func (s *Store) makingRoom(at time.Time, write func() error) error {
 const dropAtOnce = 8
 
 // giveWay erases what can be missed most, and reports whether there was
-// anything: first quarter hours that nothing waits for, the oldest before the
-// others. Last of all, and only when unacknowledged data may go, the oldest
+// anything: first minute readings, then quarter hours that nothing waits for,
+// each the oldest before the others. Last of all, and only when unacknowledged data may go, the oldest
 // items, and when there are none, quarter hours that are not built into
 // anything yet. Each of these is a Loss.
 func (s *Store) giveWay(at time.Time, unacknowledged bool) (bool, error) {
+	if freed, err := s.dropMinutes(); freed || err != nil {
+		return freed, err
+	}
 	meters, err := s.Meters()
 	if err != nil {
 		return false, err

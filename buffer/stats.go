@@ -15,6 +15,7 @@ type Stats struct {
 	UsedBytes  int64  `json:"used_bytes"` // of the file, without free pages
 	LimitBytes int64  `json:"limit_bytes"`
 	Boundaries int64  `json:"boundaries"`
+	Minutes    int64  `json:"minutes"`
 	Items      int64  `json:"items"` // in any state
 	Waiting    int64  `json:"waiting"`
 	SetAside   int64  `json:"set_aside"`
@@ -39,6 +40,9 @@ func (s *Store) Stats() (Stats, error) {
 		st.Commits = ds.TxStats.GetWrite()
 		for _, n := range [][]byte{bucketBoundaries, bucketFresh} {
 			st.Boundaries += int64(tx.Bucket(n).Stats().KeyN)
+		}
+		if minutes := tx.Bucket(bucketMinutes); minutes != nil { // none in a file of schema 1
+			st.Minutes = int64(minutes.Stats().KeyN)
 		}
 		st.Items = int64(tx.Bucket(bucketItems).Stats().KeyN)
 		st.Journal = int64(tx.Bucket(bucketJournal).Stats().KeyN)

@@ -18,7 +18,7 @@ import (
 
 // Schema is the version of the file's layout. A file of an older schema is
 // migrated, of a newer one refused.
-const Schema = 1
+const Schema = 2
 
 const (
 	pageSize     = 4096      // of the file, on every machine: a file can be carried to another
@@ -47,16 +47,19 @@ var (
 	bucketContracts  = []byte("contracts")
 	bucketJournal    = []byte("journal")
 	bucketLosses     = []byte("losses")
+	bucketMinutes    = []byte("minutes")
 )
 
-// tables are all buckets with the kind of their records.
+// tables are all buckets with the kind of their records, and the schema that
+// brought them.
 var tables = []struct {
 	bucket []byte
 	kind   kind
+	since  uint64
 }{
-	{bucketMeta, kindMeta}, {bucketBoundaries, kindBoundary}, {bucketFresh, kindBoundary}, {bucketItems, kindItem},
-	{bucketBodies, kindBody}, {bucketMarks, kindMark}, {bucketContracts, kindContract}, {bucketJournal, kindJournal},
-	{bucketLosses, kindLoss},
+	{bucketMeta, kindMeta, 1}, {bucketBoundaries, kindBoundary, 1}, {bucketFresh, kindBoundary, 1}, {bucketItems, kindItem, 1},
+	{bucketBodies, kindBody, 1}, {bucketMarks, kindMark, 1}, {bucketContracts, kindContract, 1}, {bucketJournal, kindJournal, 1},
+	{bucketLosses, kindLoss, 1}, {bucketMinutes, kindMinute, 2},
 }
 
 // Options of a store. The zero value serves.
@@ -71,8 +74,9 @@ type Options struct {
 
 // Store is an open store. Its methods may be called from several goroutines.
 type Store struct {
-	path    string
-	options Options
+	path     string
+	options  Options
+	migrated string // where the file of an older schema is kept that Open found; "" when it found none
 
 	gate sync.RWMutex // held for writing while db is exchanged or closed
 	db   *bolt.DB
@@ -82,7 +86,9 @@ type Store struct {
 }
 
 // Open opens the store at path, or begins one. It does not look for damage:
-// OpenChecked does, and is what an agent uses.
+// OpenChecked does, and is what an agent uses. A file of an older schema is
+// migrated, and kept beside the new one under a dated name; ReadOnly shows it
+// as it is.
 //
 // Errors: ErrInUse when another process has it open, after at most a second;
 // ErrNewerSchema; *DamagedError when the file is no store, or one that cannot be read.
@@ -98,16 +104,22 @@ func Open(path string, o Options) (*Store, error) {
 			return nil, fmt.Errorf("begin store %s: %w", path, describe(err))
 		}
 	}
-	if err := checkHead(path); err != nil {
+	schema, err := checkHead(path)
+	if err != nil {
 		return nil, fmt.Errorf("open store: %w", describe(err))
 	}
-	db, err := openFile(path, o)
-	if err != nil {
+	s := &Store{path: path, options: o}
+	if schema < Schema && !o.ReadOnly {
+		if s.migrated, err = migrate(path); err != nil {
+			return nil, err
+		}
+		schema = Schema
+	}
+	if s.db, err = openFile(path, o); err != nil {
 		return nil, err
 	}
-	s := &Store{path: path, options: o, db: db}
-	if err := s.load(); err != nil {
-		db.Close()
+	if err := s.load(schema); err != nil {
+		s.db.Close()
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
 	return s, nil
@@ -192,6 +204,9 @@ func replaceFile(path string, fill func(*bolt.DB) error, ready func() error) err
 	}
 	if err == nil {
 		err = ready()
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path)) // a second name of the old file comes before its first is taken
 	}
 	if err == nil {
 		err = os.Rename(part, path)
@@ -299,11 +314,11 @@ func (s *Store) view(fn func(*bolt.Tx) error) error {
 	return s.db.View(fn)
 }
 
-// load fills what is kept in memory.
-func (s *Store) load() error {
+// load fills what is kept in memory from a file of a schema.
+func (s *Store) load(schema uint64) error {
 	return s.view(func(tx *bolt.Tx) error {
 		for _, t := range tables {
-			if tx.Bucket(t.bucket) == nil {
+			if t.since <= schema && tx.Bucket(t.bucket) == nil {
 				return &DamagedError{s.path, "bucket " + string(t.bucket), "it is not there"}
 			}
 		}
