@@ -13,5 +13,8 @@ func TestMain(m *testing.M) {
 
 // Each script in testdata/script is a session at the command line.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/script"})
+	testscript.Run(t, testscript.Params{
+		Dir:  "testdata/script",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"mkstore": mkstore, "spoil": spoil},
+	})
 }

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/shopspring/decimal"
+
+	"smgw/buffer"
+	"smgw/cmd/internal/agent"
+	"smgw/meter"
+	"smgw/meter/obis"
+)
+
+// mkstore is the script command `mkstore FILE`: a store as an agent leaves it,
+// with two days of readings, a payload that waits, one that was refused, and a
+// journal. The payloads' bodies are no payloads.
+func mkstore(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: mkstore FILE")
+	}
+	s, err := buffer.Open(ts.MkAbs(args[0]), buffer.Options{})
+	ts.Check(err)
+	midnight := time.Date(2026, 10, 29, 23, 0, 0, 0, time.UTC)
+	first := meter.QuarterOf(midnight)
+	for q := first; q <= first+2*96; q++ {
+		ts.Check(s.PutBoundary(meter.BoundaryReading{
+			Meter: "main", Boundary: q, Device: "\x0a\x01ISK\x00\x03\x47\xf0\x40", Offset: -412 * time.Millisecond,
+			Clock: meter.ClockSynchronised, Coarse: q == first,
+			Registers: []meter.RegisterValue{{Code: obis.Drawn, Value: decimal.New(168_248_565+int64(q-first)*731, -1)}},
+		}))
+	}
+	at := midnight.AddDate(0, 0, 2)
+	item := func(id string) buffer.Item {
+		return buffer.Item{
+			ID: id, Endpoint: "https://headend.test", Body: []byte("no payload"), Created: at, NotBefore: at, Due: at.Add(11 * time.Hour),
+			Label: map[string]string{"row": "6", "malo": "41373559241", "to": "LF", "from": "2026-10-30", "until": "2026-11-01"},
+		}
+	}
+	ts.Check(s.Append(buffer.Event{At: midnight, Kind: agent.AgentStarted}))
+	ts.Check(s.Build("41373559241", first+2*96, []buffer.Item{item("aa"), item("bb"), item("cc")}))
+	ts.Check(s.SetAside("bb", "no such contract", at, buffer.Event{At: at, Kind: agent.Refused, Detail: map[string]string{"id": "bb", "row": "6", "to": "LF", "reason": "no such contract"}}))
+	ts.Check(s.SetAside("cc", "no such contract", at))
+	ts.Check(s.Close())
+}
+
+// spoil is the script command `spoil FILE`: flash that lost a bit on each page
+// beyond the first few.
+func spoil(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: spoil FILE")
+	}
+	text := []byte(ts.ReadFile(args[0]))
+	for i := 5 * 4096; i < len(text); i += 4096 {
+		text[i+100] ^= 0x40
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), text, 0o600))
+}
