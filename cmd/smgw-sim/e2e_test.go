@@ -248,7 +248,7 @@ func TestHeadEndWithAWrongCertificate(t *testing.T) {
 	require.Empty(t, deliveries)
 	s, err := l.status()
 	require.NoError(t, err)
-	require.Equal(t, []board.Cause{board.HeadEndUnreachable}, s.Causes)
+	require.Contains(t, s.Causes, board.HeadEndUnreachable)
 	require.NotZero(t, s.Endpoints[0].Waiting)
 	require.Contains(t, s.Endpoints[0].LastError, "certificate")
 	l.terminate(a)
@@ -262,10 +262,10 @@ func TestRunInRealTime(t *testing.T) {
 	_, err := out.ReadString('\n')
 	require.NoError(t, err)
 	a, _ := l.start("smgw", "run", "--config", "smgw.toml")
-	_, err = waitFor(t.Context(), "the first reading", func(context.Context) (struct{}, error) {
+	_, err = waitFor(t.Context(), "the first reading and a greeting of the head-end", func(context.Context) (struct{}, error) {
 		s, err := l.status()
-		if err == nil && s.Meters[0].LastReading == nil {
-			err = fmt.Errorf("none yet")
+		if err == nil && (s.Meters[0].LastReading == nil || s.Endpoints[0].Reached == nil) {
+			err = fmt.Errorf("not yet both")
 		}
 		return struct{}{}, err
 	})

@@ -65,7 +65,7 @@ func printStatus(out io.Writer, s *control.Status) error {
 		fmt.Fprintf(w, "WRONG\t%s\n\t%s\n", c.Meaning(), c.Remedy())
 	}
 	fmt.Fprintf(w, "gateway\t%s, running since %s\n", s.Gateway, local(s.Started))
-	fmt.Fprintf(w, "clock\t%s, %s\n", local(s.Now.Time), s.Now.Quality)
+	fmt.Fprintf(w, "clock\t%s %s, %s\n", local(s.Now.Time), s.Now.Time.In(form.Berlin).Format("MST"), s.Now.Quality)
 	for _, m := range s.Meters {
 		fmt.Fprintf(w, "meter %s\t%s\n", m.Name, describeLine(m.Line, local))
 		fmt.Fprintf(w, "\t%s, last reading %s\n", describeDevice(&m), maybe(m.LastReading))
@@ -88,7 +88,7 @@ func printStatus(out io.Writer, s *control.Status) error {
 		fmt.Fprintf(w, "\ttakes nothing: %s; %d readings wait in memory\n", s.Store.Error, s.Store.Unsaved)
 	}
 	for _, e := range s.Endpoints {
-		fmt.Fprintf(w, "endpoint\t%s\n\t%d waiting, %d set aside, last acknowledged %s\n", e.Endpoint, e.Waiting, e.SetAside, maybe(e.LastSuccess))
+		fmt.Fprintf(w, "endpoint\t%s\n\t%d waiting, %d set aside, reached %s, last acknowledged %s\n", e.Endpoint, e.Waiting, e.SetAside, maybe(e.Reached), maybe(e.LastSuccess))
 		if e.Oldest != nil {
 			fmt.Fprintf(w, "\toldest waits since %s\n", maybe(e.Oldest))
 		}

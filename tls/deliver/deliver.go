@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"smgw/tls/profile"
@@ -137,12 +138,38 @@ func (c *Client) Put(ctx context.Context, endpoint, id string, body []byte) Resu
 	return judge(response, target)
 }
 
+// Reach makes a handshake with a head-end and sends nothing: it tells an
+// installer at once what the first payload would find out. nil means that both
+// ends accept each other.
+func (c *Client) Reach(ctx context.Context, endpoint string) error {
+	target, err := payloadURL(endpoint, strings.Repeat("0", 32))
+	if err != nil {
+		return err
+	}
+	at := connecting
+	err = c.greet(ctx, target, &at)
+	if err != nil {
+		_, err = explain(err, target, at)
+	}
+	return err
+}
+
 // alert asks why a head-end cut a connection, and returns nil when it gives no
 // reason. In TLS 1.3 a server judges the client's certificate after the client's
 // part of the handshake is over; by the time its alert arrives, the request is on
 // its way, fails to be written, and the alert is lost with the connection. So:
 // a handshake without a request.
 func (c *Client) alert(ctx context.Context, target *url.URL) error {
+	at := connecting
+	if err := c.greet(ctx, target, &at); isAlert(err) {
+		return err
+	}
+	return nil
+}
+
+// greet makes a handshake and waits for the first byte that says that the
+// server accepts us: its settings (RFC 9113, 3.4). at tells how far it came.
+func (c *Client) greet(ctx context.Context, target *url.URL, at *phase) error {
 	ctx, cancel := context.WithTimeout(ctx, c.limits.Handshake)
 	defer cancel()
 	port := target.Port()
@@ -151,22 +178,20 @@ func (c *Client) alert(ctx context.Context, target *url.URL) error {
 	}
 	raw, err := c.dial(ctx, "tcp", net.JoinHostPort(target.Hostname(), port))
 	if err != nil {
-		return nil
+		return err
 	}
 	defer raw.Close()
+	*at = shakingHands
 	config := c.config.Clone()
 	config.ServerName = target.Hostname()
 	conn := tls.Client(raw, config)
 	if err := conn.HandshakeContext(ctx); err != nil {
-		return nil
+		return err
 	}
 	deadline, _ := ctx.Deadline()
 	conn.SetReadDeadline(deadline)
-	// A server that accepts us begins with its settings (RFC 9113, 3.4).
-	if _, err := conn.Read(make([]byte, 1)); isAlert(err) {
-		return err
-	}
-	return nil
+	_, err = conn.Read(make([]byte, 1))
+	return err
 }
 
 // payloadURL is the address of a payload at an endpoint.

@@ -51,7 +51,9 @@ type Agent struct {
 	builder  builder
 	senders  map[string]*sender
 	unsaved  unsaved
-	retained form.Date // the day on which old data were last erased
+	kept     map[string]meter.BoundaryReading // by meter, the newest in the store
+	retained form.Date                        // the day on which old data were last erased
+	trouble  trouble
 }
 
 // meterState is one meter's line and what came of it.
@@ -63,11 +65,12 @@ type meterState struct {
 	last   meter.Reading
 	// What the newest telegram's registers say of the meter.
 	feedsIn, twoTariffs bool
+	minuteRefused       bool // the store took the last minute reading not; logged once
 }
 
 // New wires an agent. It goes on where the store stands.
 func New(o Options) (*Agent, error) {
-	a := &Agent{Options: o, started: o.Clock.Now().Time, senders: map[string]*sender{}}
+	a := &Agent{Options: o, started: o.Clock.Now().Time, senders: map[string]*sender{}, kept: map[string]meter.BoundaryReading{}}
 	for _, m := range o.Config.Meters {
 		source, err := meter.ParseSource(m.Port)
 		if err != nil {
@@ -85,6 +88,7 @@ func New(o Options) (*Agent, error) {
 		decided := meter.Quarter(0)
 		if found {
 			decided, state.device = last.Boundary, last.Device
+			a.kept[m.Name] = last
 		}
 		state.picker = meter.NewPicker(o.Config.Readings.OffsetLimit, decided)
 		a.meters = append(a.meters, state)
@@ -188,6 +192,7 @@ func (a *Agent) observe(m *meterState, r meter.Reading) {
 		}
 		m.device = r.Device
 	}
+	a.keepMinute(m, r.At.Time)
 	m.last = r
 	if clockNeverSet(r.At.Time) {
 		return // an instant of 1970 is no boundary of any period
@@ -211,7 +216,9 @@ func (a *Agent) step(now meter.Stamp) {
 		}
 		a.retain(now)
 	}
-	if err := a.Lamps.Show(a.causes(now)...); err != nil {
+	causes := a.causes(now)
+	a.trouble.note(a, now, causes)
+	if err := a.Lamps.Show(causes...); err != nil {
 		a.Log.Warn("a lamp cannot be set", "err", err)
 	}
 }

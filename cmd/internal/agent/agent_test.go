@@ -114,7 +114,9 @@ func (b *bench) reopen() {
 	require.NoError(b.t, err)
 }
 
-// Put is the head-end.
+// Reach and Put are the head-end.
+func (b *bench) Reach(context.Context, string) error { return nil }
+
 func (b *bench) Put(_ context.Context, endpoint, id string, body []byte) deliver.Result {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -312,6 +314,24 @@ func TestAgentSurvivesLostAcknowledgements(t *testing.T) {
 	until := began.AddDays(4).At(12, 0)
 	b.play(b.home.Since(), until)
 	b.requireDelivered(b.due(until))
+}
+
+// What a register that falls and a head-end that was away leave in the journal.
+func TestJournalTellsWhatWasWrong(t *testing.T) {
+	b := newBench(t)
+	b.play(b.home.Since(), began.At(12, 0))
+	b.home = sim.NewHousehold(sim.Options{Seed: 7, Since: began.At(12, 0)}) // begins at zero again
+	b.answer = func(string, string, time.Time) deliver.Result {
+		return deliver.Result{Outcome: deliver.Failed, Err: errors.New("connection refused")}
+	}
+	b.play(began.At(12, 1), began.AddDays(3).At(12, 0))
+	kinds := map[string][]string{}
+	require.NoError(t, b.store.Journal(0, func(e buffer.Entry) bool {
+		kinds[e.Kind] = append(kinds[e.Kind], e.Detail["register"]+e.Detail["held"])
+		return true
+	}))
+	require.Equal(t, []string{"1-0:1.8.0"}, kinds[agent.RegisterFell])
+	require.Equal(t, []string{"all_well", board.HeadEndUnreachable.String()}, kinds[agent.Causes][len(kinds[agent.Causes])-2:])
 }
 
 func TestAgentBeginsANewSeriesWithANewDevice(t *testing.T) {

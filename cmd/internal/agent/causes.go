@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"cmp"
+	"strings"
 	"time"
 
 	"smgw/board"
@@ -42,9 +44,13 @@ func (a *Agent) causes(now meter.Stamp) []board.Cause {
 	return causes
 }
 
-// cause says what is wrong with a meter's line: nothing comes, no SML comes, or
-// SML comes and none of it is good.
+// cause says what is wrong with a meter's line: it cannot be opened, nothing
+// comes, no SML comes, or SML comes and none of it is good.
 func (m *meterState) cause(now, started time.Time) board.Cause {
+	line := m.line.State()
+	if !line.Open && line.Error != "" {
+		return board.ReaderSilent
+	}
 	last := m.last.At.Time
 	if last.IsZero() {
 		last = started
@@ -52,7 +58,6 @@ func (m *meterState) cause(now, started time.Time) board.Cause {
 	if now.Sub(last) <= silentAfter {
 		return board.AllWell
 	}
-	line := m.line.State()
 	if line.LastByte.IsZero() || now.Sub(line.LastByte) > silentAfter {
 		return board.ReaderSilent
 	}
@@ -62,4 +67,38 @@ func (m *meterState) cause(now, started time.Time) board.Cause {
 		}
 	}
 	return board.NoSML
+}
+
+// trouble writes to the journal what was wrong, no oftener than once a quarter
+// hour: a reader with a loose plug must not wear out the flash.
+type trouble struct {
+	quarter meter.Quarter
+	held    [board.CertificateEnding + 1]bool // at any moment of the quarter hour
+	said    string                            // what the journal says last
+}
+
+func (t *trouble) note(a *Agent, now meter.Stamp, causes []board.Cause) {
+	for _, c := range causes {
+		t.held[c] = true
+	}
+	quarter := meter.QuarterOf(now.Time)
+	if quarter == t.quarter {
+		return
+	}
+	var names []string
+	for _, c := range board.Causes() {
+		if t.held[c] {
+			names = append(names, c.String())
+		}
+	}
+	t.held = [board.CertificateEnding + 1]bool{}
+	first := t.quarter == 0
+	t.quarter = quarter
+	if all := cmp.Or(strings.Join(names, " "), board.AllWell.String()); all != t.said && !first {
+		if err := a.Store.Append(a.event(Causes, "held", all, "before", t.said)); err != nil {
+			a.Log.Error("writing the journal", "err", err)
+			return
+		}
+		t.said = all
+	}
 }

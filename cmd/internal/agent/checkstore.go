@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -39,11 +40,16 @@ func CheckStore(path string) error {
 		return fmt.Errorf("checking the store: %w", err)
 	}
 	out, err := exec.Command(self, checkVerb, path).Output()
+	// CheckResult says again what kind of error it is, and about which file.
+	text := strings.TrimSpace(string(out))
+	for _, said := range []string{"check store " + path + ": ", buffer.ErrInUse.Error() + ": ", buffer.ErrNewerSchema.Error() + ": "} {
+		text = strings.TrimPrefix(text, said)
+	}
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		return buffer.CheckResult(path, exit.ExitCode(), string(out))
+		return buffer.CheckResult(path, exit.ExitCode(), text)
 	}
 	if err != nil {
 		return fmt.Errorf("checking the store: %w", err)
 	}
-	return buffer.CheckResult(path, 0, string(out))
+	return buffer.CheckResult(path, 0, text)
 }

@@ -56,7 +56,7 @@ type SteppedClock struct {
 // NewSteppedClock returns a clock on which secIndex 0 is the instant zero and
 // which stands there until the first telegram.
 func NewSteppedClock(zero time.Time) *SteppedClock {
-	return &SteppedClock{zero: zero, now: zero}
+	return &SteppedClock{zero: zero.UTC(), now: zero.UTC()}
 }
 
 // Now returns the instant of the newest telegram.

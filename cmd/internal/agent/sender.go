@@ -22,6 +22,8 @@ const (
 
 // Putter makes one attempt at delivery; deliver.Client is the real one.
 type Putter interface {
+	// Reach is nil when the head-end and the gateway accept each other.
+	Reach(ctx context.Context, endpoint string) error
 	Put(ctx context.Context, endpoint, id string, body []byte) deliver.Result
 }
 
@@ -45,7 +47,8 @@ type senderState struct {
 	since     time.Time // of the first of them
 	notBefore time.Time // no attempt before this instant
 	lastError string
-	lastOK    time.Time
+	reached   time.Time // when the head-end last accepted a connection
+	lastOK    time.Time // when it last answered for a payload
 }
 
 func newSender(endpoint string, store *buffer.Store, client Putter, clock Clock, log *slog.Logger) *sender {
@@ -62,7 +65,11 @@ func (s *sender) run(ctx context.Context) {
 	const longestWait = time.Minute
 	for ctx.Err() == nil {
 		wait := longestWait
-		if next, ok := s.step(ctx); ok {
+		next, ok := s.step(ctx)
+		if again, unproven := s.prove(ctx); unproven && (!ok || again.Before(next)) {
+			next, ok = again, true
+		}
+		if ok {
 			wait = min(wait, max(time.Second, next.Sub(s.clock.Now().Time)))
 		}
 		timer := time.NewTimer(wait)
@@ -73,6 +80,27 @@ func (s *sender) run(ctx context.Context) {
 		}
 		timer.Stop()
 	}
+}
+
+// prove finds out whether the head-end can be reached where no payload has:
+// an installer must not wait for the first one to learn that it cannot. It
+// returns when to try again.
+func (s *sender) prove(ctx context.Context) (again time.Time, unproven bool) {
+	now, st := s.clock.Now().Time, s.snapshot()
+	switch {
+	case st.failures == 0 && !st.reached.IsZero() || ctx.Err() != nil:
+		return time.Time{}, false
+	case now.Before(st.notBefore):
+		return st.notBefore, true
+	}
+	if err := s.client.Reach(ctx, s.endpoint); err != nil {
+		if ctx.Err() != nil {
+			return time.Time{}, false
+		}
+		return s.pause(now, 0, err.Error()), true
+	}
+	s.answered(now, st.lastOK)
+	return time.Time{}, false
 }
 
 // nudge tells a running sender that its queue has grown.
@@ -123,7 +151,7 @@ func (s *sender) attempt(ctx context.Context, item buffer.Item) error {
 		if err := s.store.Acknowledge(item.ID, now, event(now, Delivered, item, "status", strconv.Itoa(result.Status))); err != nil {
 			return err
 		}
-		s.succeeded(now)
+		s.answered(now, now)
 		if told := item.Label[tellsLosses]; told != "" {
 			upTo, _ := strconv.ParseUint(told, 10, 64) // our own label
 			return s.store.LossesTold(upTo)
@@ -133,7 +161,7 @@ func (s *sender) attempt(ctx context.Context, item buffer.Item) error {
 		if err := s.store.SetAside(item.ID, result.Err.Error(), now, event(now, Refused, item, "reason", result.Err.Error())); err != nil {
 			return err
 		}
-		s.succeeded(now) // it answered: the way is open
+		s.answered(now, now) // the way is open
 	default:
 		if ctx.Err() != nil {
 			return nil // our own stop, not the head-end's failure
@@ -154,13 +182,14 @@ func (s *sender) discard(item buffer.Item, now time.Time, damaged *buffer.Damage
 	return s.store.AddLoss([]buffer.Loss{{At: now, Kind: Damaged, Subject: item.ID, Count: 1}})
 }
 
-func (s *sender) succeeded(now time.Time) {
+// answered notes that the head-end answered now, and for a payload at lastOK.
+func (s *sender) answered(now, lastOK time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state.failures > 0 {
 		s.log.Info("the head-end answers again", "failed_attempts", s.state.failures, "since", s.state.since)
 	}
-	s.state = senderState{lastOK: now}
+	s.state = senderState{reached: now, lastOK: lastOK}
 }
 
 // pause lets the queue rest after a failure and returns until when. Only the
@@ -171,7 +200,7 @@ func (s *sender) pause(now time.Time, retryAfter time.Duration, why string) time
 	st := &s.state
 	if st.failures == 0 {
 		st.since = now
-		s.log.Warn("delivery failed; it is tried again for ever", "err", why)
+		s.log.Warn("the head-end cannot be reached; it is tried again for ever", "err", why)
 	}
 	pause := longestPause
 	if st.failures < 10 { // 10 s doubled ten times is beyond an hour

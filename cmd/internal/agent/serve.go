@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"smgw/board"
 	"smgw/buffer"
@@ -46,7 +49,7 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 	}
 	if recovery != nil {
 		log.Error("the store was damaged: what can be read is carried over into a new one",
-			"cause", recovery.Cause, "set_aside", recovery.SetAside, "carried", recovery.Carried, "unreadable", recovery.Unreadable)
+			"cause", recovery.Cause, "set_aside", recovery.SetAside, "carried", counts(recovery.Carried), "unreadable", recovery.Unreadable, "payloads_lost", len(recovery.Lost))
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	lamps, err := board.Open(c.Board)
@@ -79,4 +82,15 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 	err = errors.Join(err, <-answered)
 	log.Info("the agent has stopped")
 	return err
+}
+
+// counts writes counts for a log: "boundaries 96, journal 12".
+func counts(m map[string]int64) string {
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		if m[name] > 0 {
+			words = append(words, fmt.Sprintf("%s %d", name, m[name]))
+		}
+	}
+	return strings.Join(words, ", ")
 }

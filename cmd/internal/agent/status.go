@@ -87,7 +87,7 @@ func (s *sender) status(backlog []buffer.EndpointBacklog) control.EndpointStatus
 	state := s.snapshot()
 	e := control.EndpointStatus{
 		Endpoint: s.endpoint, Failures: state.failures, LastError: state.lastError,
-		FailingFrom: instant(state.since), NextAttempt: instant(state.notBefore), LastSuccess: instant(state.lastOK),
+		FailingFrom: instant(state.since), NextAttempt: instant(state.notBefore), LastSuccess: instant(state.lastOK), Reached: instant(state.reached),
 	}
 	for _, b := range backlog {
 		if b.Endpoint == s.endpoint {

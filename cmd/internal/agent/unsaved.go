@@ -39,10 +39,11 @@ func (u *unsaved) add(readings []meter.BoundaryReading) {
 // flush gives the store what waits, oldest first, each in a commit of its own.
 func (u *unsaved) flush(a *Agent) {
 	for len(u.waiting) > 0 {
-		err := a.Store.PutBoundary(u.waiting[0])
+		next := &u.waiting[0]
+		err := a.Store.PutBoundary(*next, a.fallen(next)...)
 		if errors.Is(err, buffer.ErrConflict) {
 			// The clock went back over a boundary that is kept already.
-			a.Log.Warn("a boundary has a reading already; the second is not kept", "boundary", u.waiting[0].Boundary)
+			a.Log.Warn("a boundary has a reading already; the second is not kept", "boundary", next.Boundary)
 			err = nil
 		}
 		if err != nil {
@@ -52,6 +53,7 @@ func (u *unsaved) flush(a *Agent) {
 			u.err = err
 			return
 		}
+		a.kept[next.Meter] = *next
 		u.waiting = u.waiting[1:]
 	}
 	if u.err != nil {
@@ -66,4 +68,20 @@ func (u *unsaved) flush(a *Agent) {
 		}
 		u.dropped = 0
 	}
+}
+
+// fallen are the events of a boundary reading whose registers show less than the
+// one kept before it: what the form calls implausible, and a person should see.
+func (a *Agent) fallen(b *meter.BoundaryReading) (events []buffer.Event) {
+	before, known := a.kept[b.Meter]
+	if !known || before.Device != b.Device {
+		return nil
+	}
+	for _, r := range b.Registers {
+		if was, ok := before.Register(r.Code); ok && r.Value.LessThan(was) {
+			events = append(events, a.event(RegisterFell, "meter", b.Meter, "device", b.Device.String(),
+				"register", r.Code.Short(), "from_wh", was.String(), "to_wh", r.Value.String()))
+		}
+	}
+	return events
 }

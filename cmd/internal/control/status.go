@@ -63,6 +63,7 @@ type EndpointStatus struct {
 	FailingFrom *time.Time `json:"failing_from"`
 	NextAttempt *time.Time `json:"next_attempt"`
 	LastError   string     `json:"last_error,omitempty"`
+	Reached     *time.Time `json:"reached"` // when it last accepted a connection
 	LastSuccess *time.Time `json:"last_success"`
 }
 
