@@ -1,20 +1,32 @@
 package form
 
 import (
+	_ "embed"
 	"fmt"
 	"time"
-	_ "time/tzdata" // a gateway may have no zoneinfo of its own
 
 	"smgw/meter"
 )
 
-// Berlin is German local time, by which all legal days and months run.
-var Berlin = mustLoad("Europe/Berlin")
+// berlin is Europe/Berlin of the time zone database as Go ships it (RFC 8536). A
+// gateway may have no zoneinfo of its own, and time/tzdata would carry all the
+// world, which is 450 KB.
+//
+//go:embed berlin.tzif
+var berlin []byte
 
-func mustLoad(name string) *time.Location {
-	l, err := time.LoadLocation(name)
+// Berlin is German local time, by which all legal days and months run: as the
+// system knows it, which may know a later law.
+var Berlin = loadBerlin()
+
+func loadBerlin() *time.Location {
+	const name = "Europe/Berlin"
+	if l, err := time.LoadLocation(name); err == nil {
+		return l
+	}
+	l, err := time.LoadLocationFromTZData(name, berlin)
 	if err != nil {
-		panic(err) // time/tzdata is linked in
+		panic(err) // it is linked in
 	}
 	return l
 }
