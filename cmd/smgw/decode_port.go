@@ -8,12 +8,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"go.bug.st/serial"
+	"golang.org/x/sys/unix"
 
 	"smgw/meter"
 	"smgw/sml"
@@ -101,9 +103,13 @@ func explainOpen(source meter.Source, err error) error {
 	case code == serial.PortBusy:
 		return busy(path, "another program")
 	case code == serial.InvalidSerialPort || errors.Is(err, syscall.ENOTTY) || errors.Is(err, syscall.EINVAL):
-		return fmt.Errorf("%s: this is no serial port. %s", path, portsHere())
+		return noPort(path)
 	}
 	return fmt.Errorf("opening %s: %w", path, err)
+}
+
+func noPort(path string) error {
+	return fmt.Errorf("%s: this is no serial port. %s", path, portsHere())
 }
 
 // portsHere lists the ports that a reading head may be at.
@@ -140,32 +146,32 @@ func busy(path, by string) error {
   or stop it for now: sudo systemctl stop smgw`, path, by)
 }
 
-// portInUse finds out whether another process has a serial port open. Opening
-// it tells only those who are not root: root opens a busy port all the same,
-// and then both get half the bytes.
+// portInUse finds out whether another process reads a serial port. Opening it
+// tells only those who are not root: root opens a busy port all the same, and
+// then both get half the bytes.
 func portInUse(source meter.Source) error {
 	path, isPort := strings.CutPrefix(source.String(), "serial:")
 	if !isPort {
 		return nil
 	}
-	device, err := filepath.EvalSymlinks(path)
+	users := slices.DeleteFunc(meter.PortUsers(path), func(u meter.PortUser) bool { return u.Meter })
+	switch {
+	case len(users) == 0:
+		return nil
+	case !isTTY(path): // half of all processes have /dev/null open
+		return noPort(path)
+	}
+	return busy(path, users[0].String())
+}
+
+// isTTY asks the device. Where another process has it open anyway, opening it
+// changes no line of the port.
+func isTTY(path string) bool {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil // opening it will say
+		return true // busy or not for us: opening it will say
 	}
-	if strings.HasPrefix(device, "/dev/pts/") {
-		return nil // a simulated meter, which keeps both ends open
-	}
-	open, _ := filepath.Glob("/proc/[0-9]*/fd/*")
-	for _, fd := range open {
-		if target, err := os.Readlink(fd); err != nil || target != device {
-			continue
-		}
-		pid := strings.Split(fd, "/")[2]
-		if pid == strconv.Itoa(os.Getpid()) {
-			continue
-		}
-		name, _ := os.ReadFile("/proc/" + pid + "/comm")
-		return busy(path, fmt.Sprintf("%s (process %s)", strings.TrimSpace(string(name)), pid))
-	}
-	return nil
+	defer unix.Close(fd)
+	_, err = unix.IoctlGetTermios(fd, unix.TCGETS)
+	return err == nil
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"smgw/meter"
 )
 
 // Port is a pseudo-terminal: the simulated meter writes into one end, and the
@@ -75,9 +77,18 @@ func control(f *os.File, do func(fd int) error) error {
 // Name is the device to read from.
 func (p *Port) Name() string { return p.name }
 
-// Link makes path a symbolic link to the device, in place of one that is
-// there already. Close removes it.
+// Link makes path a symbolic link to the device, in place of a stale one that
+// is there already, but not of one that leads to another process's simulated
+// meter. Close removes it.
 func (p *Port) Link(path string) error {
+	if _, err := os.Stat(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("link %s: there is no folder %s: make it first, or choose another place", path, filepath.Dir(path))
+	}
+	for _, user := range meter.PortUsers(path) {
+		if user.Meter {
+			return fmt.Errorf("link %s: the simulated meter of %v is there: end it first, or choose another link", path, user)
+		}
+	}
 	info, err := os.Lstat(path)
 	switch {
 	case err == nil && info.Mode()&fs.ModeSymlink == 0:
