@@ -65,6 +65,7 @@ type meterState struct {
 	last   meter.Reading
 	// What the newest telegram's registers say of the meter.
 	feedsIn, twoTariffs bool
+	minuteRefused       bool // the store refused the last minute reading: that is logged once
 	minuteRefused       bool // the store took the last minute reading not; logged once
 }
 
@@ -192,6 +193,7 @@ func (a *Agent) observe(m *meterState, r meter.Reading) {
 		}
 		m.device = r.Device
 	}
+	a.keepMinute(m, r.At.Time)
 	a.keepMinute(m, r.At.Time)
 	m.last = r
 	if clockNeverSet(r.At.Time) {

@@ -67,6 +67,7 @@ type HeadEnd struct {
 // Readings is how readings are judged.
 type Readings struct {
 	OffsetLimit time.Duration // a reading farther off its boundary is not used; at most form.MaxOffset
+	Minutes     bool          // the newest reading of each minute is kept as well, for a week
 }
 
 // EndpointOf is where payloads for a receiver are delivered to: its own
@@ -221,6 +222,7 @@ func (d *decoder) readings(root *node, c *Config) {
 	c.Readings.OffsetLimit = form.MaxOffset
 	if s, ok := d.require(root, "readings", false, ""); ok {
 		read(s, "offset_limit", "", parseOffsetLimit, &c.Readings.OffsetLimit)
+		c.Readings.Minutes = s.flag("minutes")
 	}
 }
 

@@ -29,6 +29,7 @@ func TestExampleIsRight(t *testing.T) {
 	require.Equal(t, "https://localhost:8443", c.HeadEnd.Endpoint)
 	require.Equal(t, 27*time.Second, c.Readings.OffsetLimit)
 	require.Equal(t, 27*time.Second, c.Contract.OffsetLimit)
+	require.False(t, c.Readings.Minutes)
 	require.Empty(t, c.Board)
 	require.Equal(t, form.EditionBK618032, c.Contract.Edition)
 	require.Equal(t, int64(1), c.Contract.TransformerFactor)

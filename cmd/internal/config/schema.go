@@ -29,6 +29,7 @@ var schema = shape{kind: table, keys: []shape{
 	}},
 	{name: "readings", kind: table, keys: []shape{
 		{name: "offset_limit", kind: text, example: `"27s"`},
+		{name: "minutes", kind: boolean, example: `true`},
 	}},
 	{name: "board", kind: table, keys: []shape{
 		{name: "chip", kind: text, example: `"gpiochip0"`},
