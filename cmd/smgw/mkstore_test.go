@@ -31,6 +31,10 @@ func mkstore(ts *testscript.TestScript, neg bool, args []string) {
 			Registers: []meter.RegisterValue{{Code: obis.Drawn, Value: decimal.New(168_248_565+int64(q-first)*731, -1)}},
 		}))
 	}
+	ts.Check(s.PutMinute(meter.Reading{
+		Meter: "main", Device: "\x0a\x01", At: meter.Stamp{Time: midnight.Add(61 * time.Second), Quality: meter.ClockSynchronised},
+		Power: decimal.NewNullDecimal(decimal.New(3141, -1)),
+	}))
 	at := midnight.AddDate(0, 0, 2)
 	item := func(id string) buffer.Item {
 		return buffer.Item{

@@ -210,6 +210,13 @@ func (i *Inspection) records() iter.Seq2[control.Record, error] {
 				}
 			}
 		}
+		for _, m := range meters {
+			for r, err := range i.minutes(m) {
+				if !yield(control.Record{Minute: control.MinuteOf(&r)}, err) {
+					return
+				}
+			}
+		}
 		if err == nil {
 			err = i.otherRecords(func(r control.Record) bool { return yield(r, nil) })
 		}
@@ -488,6 +495,34 @@ func (i *Inspection) boundaries(name string, from, to meter.Quarter) iter.Seq2[m
 			}
 			for _, b := range some {
 				if !yield(b, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// minutes are a meter's minute readings, a day at a time. There are none but
+// in the span of its boundary readings, which are kept longer.
+func (i *Inspection) minutes(name string) iter.Seq2[meter.Reading, error] {
+	return func(yield func(meter.Reading, error) bool) {
+		first, found, err := i.Store.FirstBoundary(name)
+		last, _, lerr := i.Store.LastBoundary(name)
+		if err = errors.Join(err, lerr); err != nil {
+			yield(meter.Reading{}, err)
+		}
+		if err != nil || !found {
+			return
+		}
+		const day = 24 * time.Hour
+		for at := first.Boundary.Time().Add(-day); at.Before(last.Boundary.Time().Add(day)); at = at.Add(day) {
+			some, err := i.Store.Minutes(name, at, at.Add(day-time.Millisecond))
+			if err != nil {
+				yield(meter.Reading{}, err)
+				return
+			}
+			for _, r := range some {
+				if !yield(r, nil) {
 					return
 				}
 			}

@@ -3,6 +3,8 @@ package control
 import (
 	"time"
 
+	"github.com/shopspring/decimal"
+
 	"smgw/buffer"
 	"smgw/meter"
 )
@@ -83,6 +85,7 @@ type ItemContent struct {
 // Record is one record of a store: what it is, and that one field.
 type Record struct {
 	Boundary *BoundaryRecord `json:"boundary,omitempty"`
+	Minute   *MinuteRecord   `json:"minute,omitempty"`
 	Item     *ItemContent    `json:"item,omitempty"`
 	Mark     *MarkRecord     `json:"mark,omitempty"`
 	Contract *ContractRecord `json:"contract,omitempty"`
@@ -120,6 +123,25 @@ func BoundaryOf(b *meter.BoundaryReading) *BoundaryRecord {
 		r.Registers[v.Code.Short()] = v.Value.String()
 	}
 	return r
+}
+
+// MinuteRecord is a minute reading with all that is kept of it.
+type MinuteRecord struct {
+	Meter     string              `json:"meter"`
+	Time      time.Time           `json:"time"`
+	Device    meter.DeviceID      `json:"server_id"`
+	Clock     meter.ClockQuality  `json:"clock"`
+	SecIndex  *uint32             `json:"sec_index"`
+	Status    *uint64             `json:"status"`
+	Coarse    bool                `json:"coarse"`
+	Registers map[string]string   `json:"registers_wh"`
+	PowerW    decimal.NullDecimal `json:"power_w"`
+}
+
+// MinuteOf is a minute reading for JSON.
+func MinuteOf(r *meter.Reading) *MinuteRecord {
+	b := BoundaryOf(&meter.BoundaryReading{SecIndex: r.SecIndex, Status: r.Status, Registers: r.Registers})
+	return &MinuteRecord{r.Meter, r.At.Time, r.Device, r.At.Quality, b.SecIndex, b.Status, r.Coarse, b.Registers, r.Power}
 }
 
 // MarkRecord is how far a series of payloads is built.
