@@ -80,7 +80,7 @@ func sourceAt(path string) (Source, error) {
 	case err == nil && info.Mode()&fs.ModeCharDevice != 0:
 		return serialPort(path), nil
 	case err == nil && info.IsDir():
-		return nil, fmt.Errorf("source %q is a folder", path)
+		return nil, fmt.Errorf("source %q is a folder: want a recording in it, or a serial port such as /dev/ttyUSB0", path)
 	case err == nil:
 		return file(path), nil
 	case !errors.Is(err, fs.ErrNotExist):

@@ -109,6 +109,9 @@ func (d decoding) run(ctx context.Context, out io.Writer, spec string) error {
 	if e := show.end(heard.bytes); e != nil && err == nil {
 		err = e
 	}
+	if !d.json && !live && !heard.telegram {
+		fmt.Fprintln(buffered, heard.explainRecording())
+	}
 	if e := buffered.Flush(); e != nil && err == nil {
 		err = e
 	}
@@ -135,6 +138,7 @@ func (d decoding) read(heard *listener, show display, flush func() error, one bo
 			t, rejected := decoder.Decode(frame)
 			if t.OK {
 				show.telegram(&t)
+				heard.telegram = true
 				if heard.found != nil {
 					heard.found()
 				}
