@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"smgw/meter"
 	"smgw/sml"
 )
 
@@ -167,5 +168,21 @@ func TestDecodeExplainsAPortWithoutTelegrams(t *testing.T) {
 			_, err := decodeArgs(t, "--wait", wait, portThatSays(t, c.sent))
 			require.ErrorContains(t, err, c.want)
 		})
+	}
+}
+
+func TestDecodeExplainsAConverterThatCannotBeReached(t *testing.T) {
+	source, err := meter.ParseSource("tcp://converter.example:7000")
+	require.NoError(t, err)
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{&net.DNSError{Err: "no such host", Name: "converter.example", IsNotFound: true}, "no host converter.example is known here"},
+		{&net.OpError{Op: "dial", Err: unix.EHOSTUNREACH}, "converter.example does not answer"},
+		{&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, "converter.example does not answer"},
+		{&net.OpError{Op: "dial", Err: unix.ECONNREFUSED}, "nothing answers at port 7000"},
+	} {
+		require.ErrorContains(t, explainOpen(source, c.err), c.want)
 	}
 }
