@@ -66,7 +66,6 @@ type meterState struct {
 	// What the newest telegram's registers say of the meter.
 	feedsIn, twoTariffs bool
 	minuteRefused       bool // the store refused the last minute reading: that is logged once
-	minuteRefused       bool // the store took the last minute reading not; logged once
 }
 
 // New wires an agent. It goes on where the store stands.
@@ -194,7 +193,6 @@ func (a *Agent) observe(m *meterState, r meter.Reading) {
 		m.device = r.Device
 	}
 	a.keepMinute(m, r.At.Time)
-	a.keepMinute(m, r.At.Time)
 	m.last = r
 	if clockNeverSet(r.At.Time) {
 		return // an instant of 1970 is no boundary of any period
@@ -212,7 +210,7 @@ func (a *Agent) step(now meter.Stamp) {
 		}
 		a.unsaved.flush(a)
 		if a.unsaved.empty() {
-			if err := a.builder.build(now.Time, a.senders); err != nil {
+			if err := a.builder.build(now, a.senders); err != nil {
 				a.Log.Error("building what is due; it is tried again", "err", err)
 			}
 		}

@@ -21,7 +21,8 @@ const lookBack = 62 * 96
 type builder struct {
 	*Options
 	jitter float64   // this gateway's place in the spread, 0 ≤ jitter < 1; the same for ever
-	done   form.Date // periods that end on this day or before are built
+	done   form.Date     // periods that end on this day or before are built
+	looked meter.Quarter // up to here everything was looked for
 }
 
 func newBuilder(o *Options) builder {
@@ -32,21 +33,36 @@ func newBuilder(o *Options) builder {
 
 // build makes what has become due by now and gives it to the outbox. Periods
 // end at local midnights, so there is nothing to look for more often.
-func (b *builder) build(now time.Time, senders map[string]*sender) error {
+func (b *builder) build(stamp meter.Stamp, senders map[string]*sender) error {
+	now := stamp.Time
 	// A boundary is settled when no reading within the limit can come any more.
 	settled := meter.QuarterOf(now.Add(-b.Config.Readings.OffsetLimit - 1))
 	today := form.DateOf(settled.Time())
-	if !b.done.Before(today) {
+	if !b.done.Before(today) || settled == b.looked {
 		return nil
 	}
 	for i := range b.Config.Contract.MarketLocations {
-		for _, s := range seriesOf(&b.Config.Contract.MarketLocations[i]) {
-			if err := b.buildSeries(s, settled, now); err != nil {
+		location := &b.Config.Contract.MarketLocations[i]
+		upTo := settled
+		if stamp.Quality != meter.ClockSynchronised {
+			// A clock that nobody vouches for may stand in next year. It must not
+			// end periods that no reading has come to.
+			last, _, err := b.Store.LastBoundary(location.Meter)
+			if err != nil {
+				return fmt.Errorf("market location %s: %w", location.MaLo, err)
+			}
+			upTo = min(upTo, last.Boundary)
+		}
+		for _, s := range seriesOf(location) {
+			if err := b.buildSeries(s, upTo, now); err != nil {
 				return fmt.Errorf("market location %s: %w", s.location.MaLo, err)
 			}
 		}
 	}
-	b.done = today
+	b.looked = settled
+	if stamp.Quality == meter.ClockSynchronised {
+		b.done = today
+	}
 	for _, s := range senders {
 		s.nudge()
 	}
