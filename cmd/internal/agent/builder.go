@@ -20,7 +20,7 @@ const lookBack = 62 * 96
 // builder makes the payloads of the periods that have ended.
 type builder struct {
 	*Options
-	jitter float64   // this gateway's place in the spread, 0 ≤ jitter < 1; the same for ever
+	jitter float64       // this gateway's place in the spread, 0 ≤ jitter < 1; the same for ever
 	done   form.Date     // periods that end on this day or before are built
 	looked meter.Quarter // up to here everything was looked for
 }
