@@ -8,7 +8,8 @@
 // When it returns an error nothing of it is stored, or all of it is (a write
 // error can hit after the last byte); doing it again is safe either way. What
 // is damaged later is noticed, because every record carries a checksum, and is
-// never handed out as good. docs/reliability.md has the promise line by line.
+// never handed out as good. Tried and Acknowledge are written later and say so.
+// docs/reliability.md has the promise line by line.
 //
 // # Format
 //
@@ -42,8 +43,8 @@
 // the meta page. A boundary reading therefore goes first to the small bucket
 // fresh, which bbolt keeps inside the root page: two pages a commit, however
 // large the history. When fresh is full all of it moves to boundaries at once.
-// How often an item was tried is kept in memory and written with the next
-// commit that happens anyway.
+// Acknowledgements, and how often an item was tried, are kept in memory and
+// written with the next commit that happens anyway.
 //
 // # Schemas
 //

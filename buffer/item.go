@@ -19,7 +19,7 @@ type ItemState uint8
 const (
 	Waiting      ItemState = iota // to be delivered
 	SetAside                      // refused for good: a person must look (Retry, GiveUp)
-	Acknowledged                  // on the other side's disk; the body is gone from here
+	Acknowledged                  // on the other side's disk; the body is gone from here (Acknowledge)
 	GivenUp                       // a person decided not to deliver it; the body is gone
 )
 
@@ -198,6 +198,9 @@ func (s *Store) NextTime(endpoint string) (time.Time, bool) { return s.outbox.ne
 // Body returns what an unsettled item sends. A body that fails its checksum is
 // a *DamagedError: set the item aside.
 func (s *Store) Body(id string) (body []byte, err error) {
+	if _, settled := s.outbox.lateItem(id); settled {
+		return nil, fmt.Errorf("item %s: %w", id, ErrUnknownItem)
+	}
 	err = s.view(func(tx *bolt.Tx) error {
 		v := tx.Bucket(bucketBodies).Get([]byte(id))
 		if v == nil {
@@ -216,6 +219,9 @@ func (s *Store) Body(id string) (body []byte, err error) {
 // Item returns an item in any state, without its body.
 func (s *Store) Item(id string) (it Item, found bool, err error) {
 	if it, ok := s.outbox.get(id); ok {
+		return it, true, nil
+	}
+	if it, ok := s.outbox.lateItem(id); ok {
 		return it, true, nil
 	}
 	err = s.view(func(tx *bolt.Tx) error {
@@ -242,6 +248,8 @@ func (s *Store) Items(fn func(Item) bool) error {
 			}
 			if now, ok := s.outbox.get(it.ID); ok {
 				it = now // attempts may not be on flash yet
+			} else if now, ok := s.outbox.lateItem(it.ID); ok {
+				it = now
 			}
 			if !fn(it) {
 				return nil
@@ -259,13 +267,6 @@ func (s *Store) Tried(id, why string, at, notBefore time.Time) error {
 		return fmt.Errorf("note attempt at item %s: %w", id, ErrUnknownItem)
 	}
 	return nil
-}
-
-// Acknowledge settles an item that the other side has on its disk. Its body is
-// erased; its id is remembered until retention forgets it. A second
-// acknowledgement changes nothing.
-func (s *Store) Acknowledge(id string, at time.Time, events ...Event) error {
-	return s.settle(id, Acknowledged, "", at, events, Waiting, SetAside)
 }
 
 // SetAside takes an item out of its queue because the other side will never
@@ -312,7 +313,7 @@ func (s *Store) settle(id string, to ItemState, reason string, at time.Time, eve
 		} else {
 			it.LastError = reason
 		}
-		if to == Acknowledged || to == GivenUp {
+		if to == GivenUp {
 			if err := t.Bucket(bucketBodies).Delete([]byte(id)); err != nil {
 				return err
 			}

@@ -50,12 +50,17 @@ func beVictim(path string) error {
 		return err
 	}
 	fmt.Println("open")
+	began := false
 	for q := max(day0, last.Boundary); ; q = q.Next() {
 		n := int(q - day0)
 		if err := s.PutBoundary(reading("main", q), event("boundary")); err != nil {
 			return err
 		}
 		fmt.Println("boundary", n)
+		if n > 1 && began {
+			fmt.Println("acknowledged", n-2) // in the last round, and on flash with the boundary
+		}
+		began = true
 		if err := s.Build("x", q, []buffer.Item{item(n)}, event("built")); err != nil {
 			return err
 		}
@@ -64,7 +69,6 @@ func beVictim(path string) error {
 			if err := s.Acknowledge(item(n-1).ID, noon, event("acknowledged")); err != nil {
 				return err
 			}
-			fmt.Println("acknowledged", n-1)
 		}
 	}
 }

@@ -17,6 +17,7 @@ type outbox struct {
 	// waiting items of each endpoint, by due time and then id
 	waiting map[string][]*Item
 	tried   map[string]bool // ids whose attempts are not on flash yet
+	late    []late          // acknowledgements that are not on flash yet
 }
 
 // load takes over the file's state. Attempts that the file does not know yet stay.
@@ -29,6 +30,12 @@ func (o *outbox) load(items *bolt.Bucket) error {
 		it, err := openItem(k, v)
 		if err != nil {
 			return nil // a damaged record is what Check reports
+		}
+		if i := slices.IndexFunc(o.late, func(l late) bool { return l.item.ID == it.ID }); i >= 0 {
+			if it.State == Acknowledged {
+				o.late = slices.Delete(slices.Clone(o.late), i, i+1) // it came through
+			}
+			return nil
 		}
 		if have := known[it.ID]; it.State == Waiting && tried[it.ID] && have.Revision > it.Revision {
 			it = *have
@@ -135,7 +142,7 @@ func (o *outbox) markTried(id, why string, at, notBefore time.Time) bool {
 func (o *outbox) isDirty() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.tried) > 0
+	return len(o.tried)+len(o.late) > 0
 }
 
 // dirty returns the items whose attempts flash does not know.

@@ -81,7 +81,8 @@ type Store struct {
 	gate sync.RWMutex // held for writing while db is exchanged or closed
 	db   *bolt.DB
 
-	write  sync.Mutex // one writer at a time: what is in memory changes with its commit
+	write  sync.Mutex  // one writer at a time: what is in memory changes with its commit
+	flush  *time.Timer // set while acknowledgements wait for a commit
 	outbox outbox
 }
 
@@ -244,8 +245,11 @@ func (s *Store) Close() error {
 	if s.outbox.isDirty() {
 		err = s.update(func(*txn) error { return nil })
 	}
+	s.write.Lock()
+	defer s.write.Unlock()
 	s.gate.Lock()
 	defer s.gate.Unlock()
+	s.stopFlush()
 	if s.db == nil {
 		return nil
 	}
@@ -274,11 +278,18 @@ func (s *Store) update(fn func(*txn) error) error {
 	if s.db == nil {
 		return ErrClosed
 	}
+	late := s.outbox.lates()
+	if len(late) > 0 && s.db.View(func(tx *bolt.Tx) error { _, err := readLink(tx, metaHead); return err }) != nil {
+		late = nil // what makes a journal entry impossible must not stop readings
+	}
 	t := &txn{}
 	dirty := s.outbox.dirty()
 	var refused error // by us: nothing was written
 	err := s.db.Update(func(tx *bolt.Tx) error {
 		t.Tx = tx
+		if refused = t.putLate(late); refused != nil {
+			return refused
+		}
 		for _, it := range dirty {
 			if refused = writeItem(tx, &it); refused != nil {
 				return refused
@@ -296,6 +307,9 @@ func (s *Store) update(fn func(*txn) error) error {
 	}
 	if err != nil {
 		return describe(err)
+	}
+	if s.outbox.lateWritten(len(late)); len(s.outbox.lates()) == 0 {
+		s.stopFlush()
 	}
 	s.outbox.clean(dirty)
 	for _, it := range t.items {

@@ -2,13 +2,16 @@
 # Measures what one simulated day writes to a device: a store on ext4 on a loop
 # device, and the device's own count of written sectors. Needs root.
 #
-#   hack/flash.sh [DAYS [MOUNT-OPTIONS]]
+#   hack/flash.sh [DAYS [MOUNT-OPTIONS [minutes]]]
 #
+# With "minutes" a reading of each minute is kept too.
 # The file system's metadata is written after every commit, as happens on a
 # gateway where commits are minutes apart, and not merged as in a fast test.
 set -eu
 days=${1:-20}
 options=${2:-noatime}
+what=after_0
+[ "${3:-}" != minutes ] || what=with_minutes
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'mountpoint -q "$work/mnt" && umount "$work/mnt"; rm -rf "$work"' EXIT
@@ -19,11 +22,11 @@ mount -o "loop,$options" "$work/image" "$work/mnt"
 device=$(basename "$(findmnt -no SOURCE "$work/mnt")")
 go test -c -o "$work/buffer.test" ./buffer
 written() { awk '{print $7 * 512}' "/sys/block/$device/stat"; }
-BUFFER_DIR=$work/mnt BUFFER_SYNC=1 "$work/buffer.test" -test.run '^$' -test.bench 'Day/after_0' -test.benchtime 1x >/dev/null
+BUFFER_DIR=$work/mnt BUFFER_SYNC=1 "$work/buffer.test" -test.run '^$' -test.bench "Day/$what" -test.benchtime 1x >/dev/null
 rm -f "$work"/mnt/*.db; sync
 before=$(written)
-BUFFER_DIR=$work/mnt BUFFER_SYNC=1 "$work/buffer.test" -test.run '^$' -test.bench 'Day/after_0' -test.benchtime "${days}x"
+BUFFER_DIR=$work/mnt BUFFER_SYNC=1 "$work/buffer.test" -test.run '^$' -test.bench "Day/$what" -test.benchtime "${days}x"
 sync
 after=$(written)
 # the benchmark runs once with one day first, and then with all
-echo "device $device: $(((after - before) / (days + 1))) bytes a day over $((days + 1)) days (ext4 mounted $options; its journal and metadata included)"
+echo "device $device: $(((after - before) / (days + 1))) bytes a day ($what) over $((days + 1)) days (ext4 mounted $options; its journal and metadata included)"
