@@ -2,7 +2,10 @@
 SHELL      := /bin/bash
 GO         ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-LDFLAGS    := -s -w
+# The same commit gives the same program, wherever it is built.
+VERSION    := $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null)
+STAMP      := -X main.version=$(VERSION)
+LDFLAGS    := -s -w $(STAMP)
 # Nothing that goes on a gateway uses cgo; only the race detector needs it.
 export CGO_ENABLED ?= 0
 
@@ -18,7 +21,7 @@ toolchain:
 
 build: toolchain ## build/smgw for this machine, and the bench build/smgw-sim
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o build/smgw ./cmd/smgw
-	$(GO) build -trimpath -o build/smgw-sim ./cmd/smgw-sim
+	$(GO) build -trimpath -ldflags '$(STAMP)' -o build/smgw-sim ./cmd/smgw-sim
 
 demo: build ## the main job against the simulated meter: 40 days in about a minute
 	build/smgw-sim demo --dir build/demo

@@ -12,7 +12,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"smgw/cmd/internal/agent"
+	"smgw/cmd/internal/cli"
 )
+
+var version string // set by the linker, see the Makefile
 
 func main() { os.Exit(run()) }
 
@@ -21,7 +24,7 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := newRootCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "smgw:", err)
+		fmt.Fprintln(os.Stderr, "smgw:", cli.Explain(err))
 		return 1
 	}
 	return 0
@@ -47,5 +50,6 @@ func newRootCommand() *cobra.Command {
 		newFormCommand(),
 		agent.NewCheckStoreCommand(),
 	)
+	cli.Finish(root, version)
 	return root
 }
