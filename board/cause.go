@@ -3,6 +3,7 @@ package board
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Cause is what a lamp tells the person in front of it. Its number is both its
@@ -50,7 +51,11 @@ func ParseCause(s string) (Cause, error) {
 			return c, nil
 		}
 	}
-	return AllWell, fmt.Errorf("cause %q: want one of %v", s, Causes())
+	names := make([]string, len(causes))
+	for i, c := range causes {
+		names[i] = c.name
+	}
+	return AllWell, fmt.Errorf("cause %q: want one of %s", s, strings.Join(names, ", "))
 }
 
 // String gives the cause's stable name, for configuration, status and logs.

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"smgw/cmd/internal/config"
+	"smgw/docs"
 	"smgw/meter/form"
 )
 
@@ -46,8 +47,8 @@ type checkedMeter struct {
 
 func newCheckCommand() *cobra.Command {
 	var (
-		path   string
-		asJSON bool
+		path            string
+		asJSON, example bool
 	)
 	cmd := &cobra.Command{
 		Use:   "check",
@@ -60,8 +61,13 @@ A file that is wrong is refused with every problem on a line of its own, as
 file:line:column: what is wrong; what would be right. The exit status is then 1.
 Warnings are about this computer (no such port, no certificates yet) and leave
 the exit status at 0.`,
-		Args: cobra.NoArgs,
+		Example: "  smgw check --example > smgw.toml\n  smgw check --config smgw.toml",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if example {
+				_, err := io.WriteString(cmd.OutOrStdout(), docs.Example)
+				return err
+			}
 			c, err := config.Load(path)
 			if err != nil {
 				return refused(cmd, path, err, asJSON)
@@ -76,6 +82,7 @@ the exit status at 0.`,
 	}
 	configFlag(cmd, &path)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	cmd.Flags().BoolVar(&example, "example", false, "print a commented configuration to begin with, and check none")
 	return cmd
 }
 

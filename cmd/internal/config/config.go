@@ -105,7 +105,7 @@ func load(path string, whole bool) (*Config, error) {
 	}
 	d := &decoder{file: path, spoiled: map[*node][]string{}}
 	if len(root.keys) == 0 {
-		d.problem(root.at, "the file says nothing", "docs/smgw.example.toml is one to begin with")
+		d.problem(root.at, "the file says nothing", "begin with the one that smgw check --example prints")
 		return nil, d.err()
 	}
 	d.check(root, schema, "")
@@ -146,7 +146,7 @@ func fileError(path string, err error) *Error {
 	fi, statErr := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		e.What, e.Want = "no such file", "name the configuration with --config, or begin with docs/smgw.example.toml"
+		e.What, e.Want = "no such file", "name the configuration with --config, or begin with the one that smgw check --example prints"
 	case errors.Is(err, fs.ErrPermission):
 		e.What, e.Want = "may not be read", "become root, or let the agent's user read it"
 	case statErr == nil && fi.IsDir():

@@ -191,6 +191,8 @@ func TestProblems(t *testing.T) {
 			`:13:22: not valid TOML: decimal number is too large to fit in a 64-bit signed integer`}},
 		"power that would fill the memory": {`transformer_factor = 1`, `max_power_kw = "1e999999999"`, []string{
 			`:13:16: max_power_kw: power 1e999999999; want kilowatts above 0, such as 43 or 27.6`}},
+		"power with its unit": {`transformer_factor = 1`, `max_power_kw = "43 kW"`, []string{
+			`:13:16: max_power_kw: power "43 kW" has a unit; want the number of kilowatts alone, max_power_kw = 43`}},
 		"no power": {`transformer_factor = 1`, `max_power_kw = 0`, []string{
 			`:13:16: max_power_kw: power 0; want kilowatts above 0, such as 43 or 27.6`}},
 		"commissioned at a local time": {`transformer_factor = 1`, `commissioned = 2026-10-23T10:15:00`, []string{
@@ -282,8 +284,8 @@ func TestProblems(t *testing.T) {
 			`:11:10: causes is an empty list; name causes, or leave it out for all of them`,
 			`:12:9: line is missing in [[board.lamp]]; want line = "STATUS", a line's name, or line = 17, its offset`,
 			`:13:14: active_low is a whole number; want true or false, as in active_low = true`,
-			`:14:11: causes: cause "all_wel"; want one of [all_well store_in_trouble reader_silent no_sml sml_refused pin_needed clock_not_set headend_unreachable certificate_ending]`,
-			`:14:22: causes: cause "3"; want one of [all_well store_in_trouble reader_silent no_sml sml_refused pin_needed clock_not_set headend_unreachable certificate_ending]`}},
+			`:14:11: causes: cause "all_wel"; want one of all_well, store_in_trouble, reader_silent, no_sml, sml_refused, pin_needed, clock_not_set, headend_unreachable, certificate_ending`,
+			`:14:22: causes: cause "3"; want one of all_well, store_in_trouble, reader_silent, no_sml, sml_refused, pin_needed, clock_not_set, headend_unreachable, certificate_ending`}},
 		"two lamps on a line": {`[headend]`, "[board]\nchip = \"gpiochip0\"\n[[board.lamp]]\nline = true\n[[board.lamp]]\nline = 0\n[[board.lamp]]\nline = 0x0\n[headend]", []string{
 			`:10:8: line is true or false; want a text in quotes or a whole number, as in line = "STATUS" or 17`,
 			`:14:8: line 0 has a lamp already; each lamp has a line of its own`}},
@@ -326,7 +328,7 @@ func TestFilesThatAreNone(t *testing.T) {
 
 	absent := filepath.Join(dir, "absent.toml")
 	_, err = config.Load(absent)
-	require.EqualError(t, err, absent+": no such file; name the configuration with --config, or begin with docs/smgw.example.toml")
+	require.EqualError(t, err, absent+": no such file; name the configuration with --config, or begin with the one that smgw check --example prints")
 	require.ErrorIs(t, err, fs.ErrNotExist)
 
 	_, err = config.Load("/dev/zero")
@@ -335,7 +337,7 @@ func TestFilesThatAreNone(t *testing.T) {
 	for _, nothing := range []string{"", "# only a comment\n"} {
 		path := write(t, nothing)
 		_, err = config.Load(path)
-		require.EqualError(t, err, path+":1:1: the file says nothing; docs/smgw.example.toml is one to begin with")
+		require.EqualError(t, err, path+":1:1: the file says nothing; begin with the one that smgw check --example prints")
 	}
 
 	latin1 := write(t, "# ü\n# ü \xdcNB\n")

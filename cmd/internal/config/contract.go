@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/shopspring/decimal"
 
@@ -94,6 +95,9 @@ func parseInstant(s string) (time.Time, error) {
 // parsePower reads kilowatts, exactly. The exponent of "1e999999999" would
 // fill the memory as soon as it is compared, and nobody writes kilowatts so.
 func parsePower(s string) (decimal.NullDecimal, error) {
+	if number := strings.TrimSpace(strings.TrimRightFunc(s, unicode.IsLetter)); number != s && number != "" {
+		return decimal.NullDecimal{}, fmt.Errorf("power %q has a unit: want the number of kilowatts alone, max_power_kw = 43", s)
+	}
 	d, err := decimal.NewFromString(strings.ReplaceAll(s, "_", ""))
 	if err != nil || strings.ContainsAny(s, "eExob") || !d.IsPositive() {
 		return decimal.NullDecimal{}, fmt.Errorf("power %s: want kilowatts above 0, such as 43 or 27.6", s)
