@@ -104,6 +104,19 @@ func TestAReaderThatGoesAwayEndsTheAnswer(t *testing.T) {
 	})
 }
 
+func TestWhoIsToldToStopStops(t *testing.T) {
+	everyWay(t, func(t *testing.T, c *control.Client) {
+		ctx, stop := context.WithCancel(t.Context())
+		last := 0
+		require.Error(t, control.Each(ctx, c, "/list", func(n int) error {
+			stop()
+			last = n
+			return nil
+		}))
+		require.Less(t, last, 99_999)
+	})
+}
+
 func TestTheKernelSaysWhoAsks(t *testing.T) {
 	everyWay(t, func(t *testing.T, c *control.Client) {
 		var who control.Peer

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"sync"
@@ -13,7 +14,10 @@ type within struct{ h http.Handler }
 func (t within) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, w := io.Pipe()
 	a := &answer{header: http.Header{}, body: w, begun: make(chan struct{})}
+	// Who asks no more reads no more, and the handler's next write fails.
+	stop := context.AfterFunc(r.Context(), func() { w.CloseWithError(r.Context().Err()) })
 	go func() {
+		defer stop()
 		defer func() {
 			p := recover()
 			if p != nil && p != http.ErrAbortHandler {
