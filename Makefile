@@ -9,7 +9,7 @@ LDFLAGS    := -s -w $(STAMP)
 # Nothing that goes on a gateway uses cgo; only the race detector needs it.
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo test race lint fmt arm qemu interop fuzz bench clean toolchain
+.PHONY: help build demo test race lint fmt arm qemu interop fuzz soak bench clean toolchain
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -71,6 +71,10 @@ fuzz: toolchain ## every fuzz target for FUZZTIME (default 1m)
 	  dir=$$($(GO) list -f '{{.Dir}}' $$pkg); \
 	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$dir/*_test.go 2>/dev/null | sed 's/^func //'); do \
 	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s $$pkg; done; done
+
+MINUTES ?= 30
+soak: toolchain ## the long tests of faults for MINUTES (default 30), with a table at the end
+	@hack/soak.sh $(MINUTES)
 
 bench: toolchain ## all benchmarks; docs/measurements.md has the figures
 	$(GO) test -run '^$$' -bench . -benchmem ./...

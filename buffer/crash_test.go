@@ -42,7 +42,7 @@ func TestPowerCuts(t *testing.T) {
 	}
 	require.NoError(t, s.Close())
 
-	c := &cutter{t: t, path: filepath.Join(fastDir(t), "cut.db"), boundary: -1, built: -1, acknowledged: -1, r: rand.New(rand.NewPCG(7, 7))}
+	c := &cutter{t: t, path: filepath.Join(fastDir(t), "cut.db"), boundary: -1, built: -1, acknowledged: -1, r: rand.New(rand.NewPCG(seed(t), 7))}
 	for _, o := range d.log() {
 		switch o.Kind {
 		case "mark":

@@ -50,7 +50,7 @@ const (
 )
 
 // damages are ways to break a file: at every page, and at random.
-func damages(file []byte) map[string]func([]byte) []byte {
+func damages(file []byte, seed uint64) map[string]func([]byte) []byte {
 	all := map[string]func([]byte) []byte{
 		"empty meta":   func(b []byte) []byte { clear(b[:2*page]); return b },
 		"foreign":      func([]byte) []byte { return bytes.Repeat([]byte("SQLite format 3\x00"), 1000) },
@@ -83,14 +83,14 @@ func damages(file []byte) map[string]func([]byte) []byte {
 		add("with a child that is itself", func(b []byte) { binary.LittleEndian.PutUint64(b[at+16+8:], uint64(n)) })
 	}
 	for i := range 60 {
-		r := rand.New(rand.NewPCG(uint64(i), 1))
+		r := rand.New(rand.NewPCG(uint64(i), seed))
 		all[fmt.Sprintf("bit %d", i)] = func(b []byte) []byte {
 			b[r.IntN(used*page)] ^= 1 << r.IntN(8)
 			return b
 		}
 	}
 	for i := range 20 {
-		r := rand.New(rand.NewPCG(uint64(i), 2))
+		r := rand.New(rand.NewPCG(uint64(i), seed+1))
 		all[fmt.Sprintf("cut %d", i)] = func(b []byte) []byte { return b[:1+r.IntN(used*page)] }
 		all[fmt.Sprintf("noise %d", i)] = func(b []byte) []byte {
 			at := r.IntN(used * page)
@@ -107,7 +107,7 @@ func damages(file []byte) map[string]func([]byte) []byte {
 // afterwards is what was put into it, and a recovered store works.
 func TestDamagedFiles(t *testing.T) {
 	file := filled(t)
-	all := damages(file)
+	all := damages(file, seed(t))
 	require.GreaterOrEqual(t, len(all), 200)
 	noticed, carried := 0, 0
 	for name, do := range all {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -64,6 +65,17 @@ func fastDir(t testing.TB) string {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
+}
+
+// seed chooses what a test does at random: SMGW_SEED, or the same each time.
+func seed(t testing.TB) uint64 {
+	text := os.Getenv("SMGW_SEED")
+	if text == "" {
+		return 7
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	require.NoError(t, err, "SMGW_SEED")
+	return n
 }
 
 // day0 is a local midnight, 2026-11-22 in Germany.

@@ -78,8 +78,9 @@ func TestKilledProcessLosesNothingItAcknowledged(t *testing.T) {
 	require.NoError(t, err)
 	path := filepath.Join(fastDir(t), "store.db")
 	boundaries, built, acknowledged := -1, -1, -1
-	r := rand.New(rand.NewPCG(1, 2))
-	for range 20 {
+	r := rand.New(rand.NewPCG(seed(t), 2))
+	const kills = 20
+	for range kills {
 		cmd := exec.Command(self)
 		cmd.Env = append(os.Environ(), victimOf+"="+path)
 		out, err := cmd.StdoutPipe()
@@ -142,4 +143,5 @@ func TestKilledProcessLosesNothingItAcknowledged(t *testing.T) {
 		require.NoError(t, s.Close())
 	}
 	require.Positive(t, acknowledged)
+	t.Logf("%d kills, %d boundary readings, %d items", kills, boundaries+1, built+1)
 }

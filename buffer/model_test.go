@@ -2,11 +2,13 @@ package buffer_test
 
 import (
 	"cmp"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -29,7 +31,14 @@ type model struct {
 // same random steps, with reopenings between.
 func TestStoreAgreesWithItsModel(t *testing.T) {
 	dir := fastDir(t)
-	run := 0
+	run, steps := 0, 0
+	if text := os.Getenv("BUFFER_STEPS"); text != "" { // the long run: in runs of a hundred
+		n, err := strconv.Atoi(text)
+		require.NoError(t, err, "BUFFER_STEPS")
+		require.NoError(t, flag.Set("rapid.steps", "100"))
+		require.NoError(t, flag.Set("rapid.checks", strconv.Itoa(n/100)))
+	}
+	defer func() { t.Logf("%d steps against the model", steps) }()
 	rapid.Check(t, func(t *rapid.T) {
 		run++
 		path := filepath.Join(dir, fmt.Sprint(run))
@@ -120,7 +129,7 @@ func TestStoreAgreesWithItsModel(t *testing.T) {
 				require.NoError(t, err)
 			},
 			"compact": func(*rapid.T) { require.NoError(t, s.Compact()) },
-			"":        func(t *rapid.T) { m.compare(t, s, now) },
+			"":        func(t *rapid.T) { steps++; m.compare(t, s, now) },
 		})
 	})
 }
