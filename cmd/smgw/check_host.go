@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"smgw/board"
 	"smgw/cmd/internal/agent"
+	"smgw/cmd/internal/cli"
 	"smgw/cmd/internal/config"
 	"smgw/cmd/internal/control"
 	"smgw/meter"
@@ -43,10 +47,16 @@ func warnings(c *config.Config, now time.Time) []string {
 	}
 	if fi, err := os.Stat(c.Gateway.StateDir); errors.Is(err, fs.ErrNotExist) {
 		warn("the state folder %s is not there yet; smgw run makes it", c.Gateway.StateDir)
+		warnUnwritable(warn, nearestFolder(c.Gateway.StateDir))
 	} else if err != nil {
 		warn("the state folder: %v", err)
 	} else if !fi.IsDir() {
 		warn("the state folder %s is a file; remove it, or set another state_dir", c.Gateway.StateDir)
+	} else {
+		warnUnwritable(warn, c.Gateway.StateDir)
+	}
+	if socket := agent.SocketPath(c); len(socket) > socketPathLimit {
+		warn("smgw run will not start: the path of its control socket, %s, has %d bytes, and a socket's may have %d; choose a state_dir that is shorter", socket, len(socket), socketPathLimit)
 	}
 	for _, w := range identityWarnings(c, now) {
 		warn("identity: %s", w)
@@ -93,20 +103,50 @@ func meterWarnings(ctx context.Context, c *config.Config) (all []string) {
 }
 
 func identityWarnings(c *config.Config, now time.Time) []string {
-	id, err := identity.Load(agent.IdentityDir(c))
-	if err != nil {
-		return []string{err.Error()}
+	dir := agent.IdentityDir(c)
+	var all []string
+	keys := false
+	for _, f := range identity.Inspect(dir, c.Gateway.ID, now).Files {
+		keys = keys || f.State != identity.Missing
+		switch f.State {
+		case identity.Missing:
+			all = append(all, fmt.Sprintf("%s is missing: %s", f.Name, f.Todo))
+		case identity.Wrong:
+			all = append(all, fmt.Sprintf("%s: %s: %s", f.Name, f.Why, f.Todo))
+		}
 	}
-	if id.GatewayID != c.Gateway.ID {
-		return []string{fmt.Sprintf("the certificates are those of gateway %q, and the configuration says %q; correct id in [gateway], or put this gateway's certificates there", id.GatewayID, c.Gateway.ID)}
+	if !keys { // one thing to do mends them all, or shows the next
+		return []string{fmt.Sprintf("there is none in %s; run smgw identity create", dir)}
 	}
-	if err := id.Check(now); err != nil {
-		return []string{err.Error()}
+	id, err := identity.Load(dir)
+	if err != nil || all != nil {
+		return all // all has what Load ended at
 	}
 	if end := id.NotAfter(); end.Sub(now) < soon {
-		return []string{fmt.Sprintf("a certificate ends at %s; have it renewed", end.Format(time.DateOnly))}
+		all = append(all, fmt.Sprintf("a certificate ends at %s; have it renewed", end.Format(time.DateOnly)))
 	}
-	return nil
+	return all
+}
+
+// socketPathLimit is how long the path of a unix socket may be, in bytes
+// (sockaddr_un, unix(7), and the zero byte at its end).
+const socketPathLimit = 107
+
+// warnUnwritable warns of a folder that this user may not write to.
+func warnUnwritable(warn func(string, ...any), dir string) {
+	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+		warn("this user may not write to %s: %s; smgw run must be able to", dir, cli.Belongs(dir))
+	}
+}
+
+// nearestFolder is the folder in which dir would be made.
+func nearestFolder(dir string) string {
+	for {
+		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
+			return dir
+		}
+		dir = filepath.Dir(dir)
+	}
 }
 
 // devicePath is the node or file that a source needs; a network address needs none.

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,11 +108,11 @@ are void then and are removed.`,
 
 // shownIdentity is what smgw identity show --json prints.
 type shownIdentity struct {
-	OK      bool        `json:"ok"`
-	Dir     string      `json:"dir"`
-	Gateway string      `json:"gateway,omitempty"`
-	Pairs   []shownPair `json:"pairs"`
-	Problem string      `json:"problem,omitempty"` // the first one, with what to do
+	OK      bool            `json:"ok"`
+	Dir     string          `json:"dir"`
+	Gateway string          `json:"gateway,omitempty"`
+	Files   []identity.File `json:"files"`
+	Pairs   []shownPair     `json:"pairs"`
 }
 
 type shownPair struct {
@@ -140,11 +142,11 @@ func newIdentityShowCommand() *cobra.Command {
 		Short: "Show the gateway's certificates, how long they last, and what is missing",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			dir, _, err := folder.find()
+			dir, gateway, err := folder.find()
 			if err != nil {
 				return err
 			}
-			shown, problem := showIdentity(dir, time.Now())
+			shown := showIdentity(dir, gateway, time.Now())
 			if asJSON {
 				if err := json.NewEncoder(cmd.OutOrStdout()).Encode(shown); err != nil {
 					return err
@@ -152,7 +154,7 @@ func newIdentityShowCommand() *cobra.Command {
 			} else {
 				shown.print(cmd.OutOrStdout(), time.Now())
 			}
-			return problem
+			return shown.incomplete()
 		},
 	}
 	folder.flags(cmd)
@@ -160,10 +162,10 @@ func newIdentityShowCommand() *cobra.Command {
 	return cmd
 }
 
-// showIdentity looks at a folder that may be incomplete. The error is its first
-// problem.
-func showIdentity(dir string, now time.Time) (shownIdentity, error) {
-	shown := shownIdentity{Dir: dir}
+// showIdentity looks at a folder that may be incomplete.
+func showIdentity(dir, gateway string, now time.Time) *shownIdentity {
+	found := identity.Inspect(dir, gateway, now)
+	shown := &shownIdentity{OK: found.Complete(), Dir: dir, Gateway: cmp.Or(found.GatewayID, gateway), Files: found.Files}
 	for _, use := range identity.Uses {
 		p := shownPair{Use: use.String()}
 		pair, err := identity.LoadPair(dir, use)
@@ -179,35 +181,51 @@ func showIdentity(dir string, now time.Time) (shownIdentity, error) {
 			}
 			if i == 0 {
 				p.Certificate = &sc
-				shown.Gateway = c.Subject.CommonName
 			} else {
 				p.Issuers = append(p.Issuers, sc)
 			}
 		}
 		shown.Pairs = append(shown.Pairs, p)
 	}
-	id, err := identity.Load(dir)
-	if err == nil {
-		err = id.Check(now)
+	return shown
+}
+
+// incomplete counts what is missing or wrong; nil when there is nothing.
+func (s *shownIdentity) incomplete() error {
+	found := map[identity.FileState]int{}
+	for _, f := range s.Files {
+		found[f.State]++
 	}
-	if err != nil {
-		shown.Problem = err.Error()
+	var parts []string
+	for _, state := range []identity.FileState{identity.Missing, identity.Wrong} {
+		if n := found[state]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %s", count(n, "file"), state))
+		}
 	}
-	shown.OK = err == nil
-	return shown, err
+	if parts == nil {
+		return nil
+	}
+	return fmt.Errorf("the identity is not complete: %s", strings.Join(parts, ", "))
 }
 
 func (s *shownIdentity) print(w io.Writer, now time.Time) {
 	fmt.Fprintf(w, "identity of gateway %s in %s\n", orNone(s.Gateway), s.Dir)
-	for _, p := range s.Pairs {
-		if p.Certificate == nil {
-			fmt.Fprintf(w, "%s: no certificate\n", p.Use)
-			continue
+	certificates := map[string]*shownCertificate{}
+	for i, use := range identity.Uses {
+		certificates[use.CertificateFile()] = s.Pairs[i].Certificate
+	}
+	next := ""
+	for _, f := range s.Files {
+		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("  %-18s  %-7s  %s", f.Name, f.State, f.Why), " "))
+		if c := certificates[f.Name]; c != nil {
+			fmt.Fprintf(w, "    serial %s, issued by %s\n", c.Serial, c.Issuer)
+			fmt.Fprintf(w, "    valid %s to %s (%s)\n", c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly), timeLeft(c, now))
+			fmt.Fprintf(w, "    key id %s\n", c.KeyID)
 		}
-		c := p.Certificate
-		fmt.Fprintf(w, "%s: serial %s, issued by %s\n", p.Use, c.Serial, c.Issuer)
-		fmt.Fprintf(w, "    valid %s to %s (%s)\n", c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly), timeLeft(c, now))
-		fmt.Fprintf(w, "    key id %s\n", c.KeyID)
+		if f.Todo != "" && f.Todo != next { // one thing to do may mend several files in a row
+			fmt.Fprintf(w, "    → %s\n", f.Todo)
+			next = f.Todo
+		}
 	}
 	if s.OK {
 		fmt.Fprintln(w, "complete")

@@ -121,13 +121,20 @@ func (id *Identity) Check(now time.Time) error {
 		if use == Signature {
 			pair = id.Signature
 		}
-		for _, c := range pair.Chain {
-			switch {
-			case now.Before(c.NotBefore):
-				return &Error{File: use.CertificateFile(), What: fmt.Sprintf("certificate %q is valid only from %s, and it is %s", c.Subject, stamp(c.NotBefore), stamp(now)), Hint: "set the clock"}
-			case now.After(c.NotAfter):
-				return &Error{File: use.CertificateFile(), What: fmt.Sprintf("certificate %q expired at %s, and it is %s", c.Subject, stamp(c.NotAfter), stamp(now)), Hint: "check the clock; if it is right, ask the metering point operator's PKI for a new certificate"}
-			}
+		if err := checkChain(use, pair.Chain, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkChain(use Use, chain []*x509.Certificate, now time.Time) error {
+	for _, c := range chain {
+		switch {
+		case now.Before(c.NotBefore):
+			return &Error{File: use.CertificateFile(), What: fmt.Sprintf("certificate %q is valid only from %s, and it is %s", c.Subject, stamp(c.NotBefore), stamp(now)), Hint: "set the clock"}
+		case now.After(c.NotAfter):
+			return &Error{File: use.CertificateFile(), What: fmt.Sprintf("certificate %q expired at %s, and it is %s", c.Subject, stamp(c.NotAfter), stamp(now)), Hint: "check the clock; if it is right, ask the metering point operator's PKI for a new certificate"}
 		}
 	}
 	return nil
@@ -179,7 +186,7 @@ func LoadPair(dir string, use Use) (Pair, error) {
 		return Pair{}, err
 	}
 	if !key.PublicKey.Equal(chain[0].PublicKey) {
-		return Pair{}, &Error{File: file, What: fmt.Sprintf("the certificate %q was not issued for the key in %s", chain[0].Subject, use.KeyFile()), Hint: fmt.Sprintf("ask for one with %s; if the key was replaced, the old certificate is of no use any more", use.RequestFile())}
+		return Pair{}, notIssuedFor(file, chain[0], use)
 	}
 	return Pair{Signer: key, Chain: chain}, nil
 }

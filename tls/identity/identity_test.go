@@ -167,8 +167,51 @@ func TestLoadSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 			for _, says := range tt.says {
 				require.ErrorContains(t, err, says)
 			}
+			found := identity.Inspect(dir, "", time.Now())
+			require.False(t, found.Complete())
+			require.Contains(t, states(found), tt.file)
 		})
 	}
+}
+
+// states are the files of an inspection that are not there as they should be.
+func states(i identity.Inspection) map[string]identity.FileState {
+	all := map[string]identity.FileState{}
+	for _, f := range i.Files {
+		if f.State != identity.There {
+			all[f.Name] = f.State
+		}
+	}
+	return all
+}
+
+func TestInspectFindsEveryFileByItself(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "identity")
+	found := identity.Inspect(dir, "", time.Now())
+	require.Empty(t, found.GatewayID)
+	require.Len(t, states(found), 7, "of no folder every file is missing")
+
+	require.NoError(t, identity.Create(dir, "gateway-1", false))
+	found = identity.Inspect(dir, "", time.Now())
+	require.Equal(t, "gateway-1", found.GatewayID, "the requests say it")
+	require.Equal(t, map[string]identity.FileState{"tls.cert.pem": identity.Missing, "signature.cert.pem": identity.Missing, "roots.pem": identity.Missing}, states(found))
+
+	_, err := newPKI(t).Enrol(dir)
+	require.NoError(t, err)
+	require.True(t, identity.Inspect(dir, "gateway-1", time.Now()).Complete())
+	require.Equal(t, map[string]identity.FileState{"tls.cert.pem": identity.Wrong, "signature.cert.pem": identity.Wrong},
+		states(identity.Inspect(dir, "gateway-2", time.Now())), "another gateway's")
+	require.Equal(t, map[string]identity.FileState{"tls.cert.pem": identity.Wrong, "signature.cert.pem": identity.Wrong},
+		states(identity.Inspect(dir, "", time.Now().AddDate(50, 0, 0))), "expired")
+
+	for _, use := range identity.Uses {
+		require.NoError(t, os.Remove(filepath.Join(dir, use.RequestFile())))
+	}
+	require.True(t, identity.Inspect(dir, "", time.Now()).Complete(), "requests have done their duty")
+	require.NoError(t, os.Chmod(filepath.Join(dir, "tls.key.pem"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "signature.cert.pem"), []byte("garbage"), 0o600))
+	require.Equal(t, map[string]identity.FileState{"tls.key.pem": identity.Wrong, "signature.cert.pem": identity.Wrong, "signature.csr.pem": identity.Missing},
+		states(identity.Inspect(dir, "", time.Now())))
 }
 
 func TestCheckKnowsBothEndsOfACertificatesLife(t *testing.T) {
