@@ -4,10 +4,6 @@ import (
 	"time"
 )
 
-// DefaultOffsetLimit is the farthest a reading may lie from its boundary
-// (FORM.md, Values: 27 s, three times the warning of PTB-A 50.8).
-const DefaultOffsetLimit = 27 * time.Second
-
 // Picker finds, in one meter's readings, the one nearest each quarter-hour
 // boundary. It holds only the newest reading: a boundary is decided when the
 // first reading after it has come, or when no nearer one can come any more.
@@ -32,6 +28,10 @@ func NewPicker(limit time.Duration, decided Quarter) *Picker {
 func (p *Picker) Observe(r Reading) []BoundaryReading {
 	var out []BoundaryReading
 	at := QuarterOf(r.At.Time)
+	if at.Next() < p.decided {
+		// What was decided lies in the future: the clock was ahead, and is no more.
+		p.decided = at - 1
+	}
 	switch {
 	case !p.started || r.At.Time.Before(p.last.At.Time):
 		// Nothing before it, or the clock went back: only its own boundary is near.

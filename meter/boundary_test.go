@@ -12,6 +12,8 @@ import (
 	"smgw/meter/obis"
 )
 
+const offsetLimit = 27 * time.Second // FORM.md, Values
+
 var noon = time.Date(2026, 10, 25, 12, 0, 0, 0, time.UTC)
 
 func readingAt(device string, offset time.Duration, wh int64) meter.Reading {
@@ -64,7 +66,7 @@ func TestPickerTakesTheNearestReading(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			p := meter.NewPicker(meter.DefaultOffsetLimit, q-1)
+			p := meter.NewPicker(offsetLimit, q-1)
 			var got []picked
 			add := func(bs []meter.BoundaryReading) {
 				for _, b := range bs {
@@ -82,8 +84,16 @@ func TestPickerTakesTheNearestReading(t *testing.T) {
 	}
 }
 
+// A clock that was ahead, perhaps before a restart, must not silence the meter
+// until time has caught up.
+func TestPickerGoesOnWhenTheClockWasAhead(t *testing.T) {
+	p := meter.NewPicker(offsetLimit, meter.QuarterOf(noon)+365*96)
+	require.Len(t, p.Observe(readingAt("a", 2*time.Second, 1)), 1)
+	require.Empty(t, p.Observe(readingAt("a", 4*time.Second, 2)))
+}
+
 func TestPickerLeavesDecidedBoundariesAlone(t *testing.T) {
-	p := meter.NewPicker(meter.DefaultOffsetLimit, meter.QuarterOf(noon))
+	p := meter.NewPicker(offsetLimit, meter.QuarterOf(noon))
 	require.Empty(t, p.Observe(readingAt("a", 2*time.Second, 1)))
 }
 
@@ -97,7 +107,7 @@ func TestPickerAgreesWithLookingAtAllReadings(t *testing.T) {
 			at += time.Duration(rapid.IntRange(1, 1200_000).Draw(t, "pause in ms")) * time.Millisecond
 			readings = append(readings, readingAt("a", at, int64(i)))
 		}
-		p := meter.NewPicker(meter.DefaultOffsetLimit, meter.QuarterOf(noon)-1)
+		p := meter.NewPicker(offsetLimit, meter.QuarterOf(noon)-1)
 		got := map[meter.Quarter]time.Duration{}
 		previous := meter.QuarterOf(noon) - 1
 		for _, r := range readings {
@@ -113,7 +123,7 @@ func TestPickerAgreesWithLookingAtAllReadings(t *testing.T) {
 			for _, r := range readings {
 				off := r.At.Time.Sub(q.Time())
 				best, have := want[q]
-				if off.Abs() <= meter.DefaultOffsetLimit && (!have || off.Abs() < best.Abs()) {
+				if off.Abs() <= offsetLimit && (!have || off.Abs() < best.Abs()) {
 					want[q] = off
 				}
 			}

@@ -23,9 +23,6 @@ func QuarterOf(t time.Time) Quarter {
 	return Quarter(q)
 }
 
-// NearestBoundary returns the boundary nearest t; halfway it is the later one.
-func NearestBoundary(t time.Time) Quarter { return QuarterOf(t.Add(QuarterLength / 2)) }
-
 // Time returns the instant of the boundary, in UTC.
 func (q Quarter) Time() time.Time { return time.Unix(int64(q)*900, 0).UTC() }
 

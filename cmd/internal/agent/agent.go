@@ -94,6 +94,9 @@ func New(o Options) (*Agent, error) {
 		a.meters = append(a.meters, state)
 	}
 	a.builder = newBuilder(&a.Options)
+	if err := a.builder.resume(); err != nil {
+		return nil, fmt.Errorf("series of an earlier contract: %w", err)
+	}
 	waiting, err := o.Store.Backlog(a.started)
 	if err != nil {
 		return nil, fmt.Errorf("the outbox: %w", err)
@@ -141,6 +144,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.unsaved.flush(a)
+	if n := len(a.unsaved.waiting); n > 0 {
+		a.Log.Error("readings that the store did not take are lost with this stop", "count", n,
+			"from", a.unsaved.waiting[0].Boundary, "to", a.unsaved.waiting[n-1].Boundary, "err", a.unsaved.err)
+	}
 	if err := a.Store.Append(a.event(AgentStopped)); err != nil {
 		a.Log.Error("writing the journal", "err", err)
 	}
@@ -183,19 +190,10 @@ func (a *Agent) received(ctx context.Context, m *meterState, t meter.Telegram) {
 
 // observe keeps what a reading decides. A new device starts its own series.
 func (a *Agent) observe(m *meterState, r meter.Reading) {
-	if r.Device != m.device {
-		if m.device != "" {
-			a.Log.Warn("the meter was exchanged: another device answers", "meter", m.name, "before", m.device, "now", r.Device)
-		}
-		if err := a.Store.Append(a.event(DeviceSeen, "meter", m.name, "device", r.Device.String(), "before", m.device.String())); err != nil {
-			a.Log.Error("writing the journal", "err", err)
-		}
-		m.device = r.Device
-	}
 	a.keepMinute(m, r.At.Time)
-	m.last = r
-	if clockNeverSet(r.At.Time) {
-		return // an instant of 1970 is no boundary of any period
+	m.device, m.last = r.Device, r
+	if !a.credible(&r) {
+		return // an instant of 1970, or of next year, is no boundary of any period
 	}
 	a.unsaved.add(m.picker.Observe(r))
 	a.unsaved.flush(a)
@@ -209,10 +207,9 @@ func (a *Agent) step(now meter.Stamp) {
 			a.unsaved.add(m.picker.Expire(now.Time))
 		}
 		a.unsaved.flush(a)
-		if a.unsaved.empty() {
-			if err := a.builder.build(now, a.senders); err != nil {
-				a.Log.Error("building what is due; it is tried again", "err", err)
-			}
+		// A clock that nobody vouches for ends no period.
+		if a.unsaved.empty() && now.Quality == meter.ClockSynchronised {
+			a.builder.build(now.Time, a.senders)
 		}
 		a.retain(now)
 	}
@@ -238,8 +235,5 @@ func (a *Agent) retain(now meter.Stamp) {
 		a.Log.Info("erased what was too old", "readings", done.Boundaries, "journal", done.Entries, "items", done.Items, "never_acknowledged", done.Expired, "compacted", done.Compacted)
 	}
 }
-
-// clockNeverSet reports whether now is an instant before this program existed.
-func clockNeverSet(now time.Time) bool { return now.Year() < 2020 }
 
 var _ Putter = (*deliver.Client)(nil)

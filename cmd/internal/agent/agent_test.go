@@ -72,13 +72,15 @@ type bench struct {
 	home   *sim.Household
 	device meter.DeviceID // "": the model's own
 	lamps  *lamps
+	// What is wrong with the clock; nil for nothing.
+	distort func(meter.Stamp) meter.Stamp
 
 	mu       sync.Mutex
 	answer   func(endpoint, id string, now time.Time) deliver.Result
 	payloads map[string]*form.Payload // by id
 	at       map[string]time.Time
 	order    []string
-	clock    *agent.SteppedClock
+	clock    agent.Clock
 }
 
 var began = form.Date{Year: 2026, Month: time.October, Day: 23} // a Friday
@@ -149,14 +151,31 @@ func (b *bench) play(from, until time.Time) *agent.Agent {
 	}
 	require.NoError(b.t, os.WriteFile(strings.TrimPrefix(b.config.Meters[0].Port, "file:"), telegrams, 0o644))
 	b.clock = agent.NewSteppedClock(b.home.Since())
-	a, err := agent.New(agent.Options{
-		Config: b.config, Store: b.store, Signer: b.key, KeyID: []byte("key"),
-		Client: b, Lamps: b.lamps, Clock: b.clock, Log: slog.New(slog.DiscardHandler), InStep: true,
-	})
-	require.NoError(b.t, err)
+	if b.distort != nil {
+		b.clock = distorted{b.clock, b.distort}
+	}
+	a := b.agent(true)
 	require.NoError(b.t, a.Run(b.t.Context()))
 	return a
 }
+
+func (b *bench) agent(inStep bool) *agent.Agent {
+	a, err := agent.New(agent.Options{
+		Config: b.config, Store: b.store, Signer: b.key, KeyID: []byte("key"),
+		Client: b, Lamps: b.lamps, Clock: b.clock, Log: slog.New(slog.DiscardHandler), InStep: inStep,
+	})
+	require.NoError(b.t, err)
+	return a
+}
+
+// distorted is a clock that is wrong.
+type distorted struct {
+	agent.Clock
+	distort func(meter.Stamp) meter.Stamp
+}
+
+func (d distorted) Now() meter.Stamp                       { return d.distort(d.Clock.Now()) }
+func (d distorted) Received(t *meter.Telegram) meter.Stamp { return d.distort(d.Clock.Received(t)) }
 
 // due is the plan of all that ends after the first boundary and is due by until.
 func (b *bench) due(until time.Time) []form.Due {
@@ -403,6 +422,110 @@ func fill(t *testing.T, path string) {
 		require.ErrorIs(t, err, unix.ENOSPC)
 	}
 	require.NoError(t, f.Close())
+}
+
+// A clock that runs a year ahead for minutes, and nobody vouches for it, costs
+// what was read meanwhile and nothing else.
+func TestAgentDisbelievesAClockThatRanAway(t *testing.T) {
+	b := newBench(t)
+	from, to := began.AddDays(1).At(10, 0), began.AddDays(1).At(10, 40)
+	b.distort = func(s meter.Stamp) meter.Stamp {
+		if s.Time.Before(from) || !s.Time.Before(to) {
+			return s
+		}
+		return meter.Stamp{Time: s.Time.AddDate(1, 0, 0), Quality: meter.ClockUnsynchronised}
+	}
+	b.play(b.home.Since(), began.AddDays(2).At(0, 0))
+	b.reopen()
+	until := began.AddDays(5).At(12, 0)
+	b.play(began.AddDays(2).At(0, 1), until)
+	b.requireDelivered(b.due(until))
+	readings, err := b.store.Boundaries("main", began.Midnight(), meter.QuarterOf(until.AddDate(2, 0, 0)))
+	require.NoError(t, err)
+	lost := 3 // 10:00, 10:15 and 10:30
+	require.Len(t, readings, int(meter.QuarterOf(until)-began.Midnight())+1-lost)
+}
+
+// Even one that is synchronised to a wrong source does not silence the gateway
+// for as long as it was ahead.
+func TestAgentGoesOnAfterAClockThatWasAhead(t *testing.T) {
+	b := newBench(t)
+	b.play(b.home.Since(), began.AddDays(1).At(10, 0))
+	from, to := began.AddDays(1).At(10, 1), began.AddDays(1).At(10, 20)
+	b.distort = func(s meter.Stamp) meter.Stamp {
+		if s.Time.After(from) && s.Time.Before(to) {
+			s.Time = s.Time.Add(40 * time.Minute)
+		}
+		return s
+	}
+	until := began.AddDays(4).At(12, 0)
+	b.play(from, until)
+	b.requireDelivered(b.due(until))
+}
+
+// A market location that is new in the contract gets nothing from before it: not
+// its supplier either.
+func TestNewMarketLocationBeginsAfterItsContract(t *testing.T) {
+	b := newBench(t)
+	changed := began.AddDays(4).At(15, 0)
+	b.play(b.home.Since(), changed)
+	clear(b.payloads)
+	b.order = nil
+	var err error
+	m := &b.config.Contract.MarketLocations[0]
+	m.MaLo, err = form.ParseMarketLocationID("51238696781")
+	require.NoError(t, err)
+	until := began.AddDays(12).At(12, 0)
+	b.play(changed.Add(time.Minute), until)
+
+	require.NotEmpty(t, b.payloads)
+	for _, p := range b.payloads {
+		require.False(t, p.Period.From.Time().Before(changed), "row %d from %s", p.Row, p.Period.From)
+	}
+	marks, err := b.store.Series()
+	require.NoError(t, err)
+	require.Len(t, marks, 2)
+	for mark := range marks {
+		require.Contains(t, mark, "51238696781")
+	}
+}
+
+// As on a gateway: senders beside the reading, a slow head-end, questions
+// meanwhile, and a stop in the middle of it all.
+func TestAgentDeliversBesideReading(t *testing.T) {
+	b := newBench(t)
+	sound := b.answer
+	b.answer = func(string, string, time.Time) deliver.Result {
+		return deliver.Result{Outcome: deliver.Failed, Err: errors.New("connection refused")}
+	}
+	until := began.AddDays(4).At(12, 0)
+	b.play(b.home.Since(), until)
+	require.Empty(t, b.order)
+
+	require.NoError(t, os.Truncate(strings.TrimPrefix(b.config.Meters[0].Port, "file:"), 0))
+	start := time.Now()
+	b.answer = sound
+	b.clock = distorted{&agent.SystemClock{}, func(s meter.Stamp) meter.Stamp {
+		return meter.Stamp{Time: until.Add(2*time.Hour + time.Since(start)), Quality: meter.ClockSynchronised}
+	}}
+	a := b.agent(false)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	require.Eventually(t, func() bool {
+		status, err := a.Status()
+		require.NoError(t, err)
+		for _, e := range status.Endpoints {
+			if e.Waiting > 0 || e.Reached == nil {
+				return false
+			}
+		}
+		return true
+	}, time.Minute, 10*time.Millisecond)
+	stop()
+	require.NoError(t, <-ended)
+	b.requireDelivered(b.due(until))
 }
 
 func TestControlSocketAnswers(t *testing.T) {

@@ -1,13 +1,16 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"slices"
 	"strconv"
 	"time"
 
 	"smgw/buffer"
+	"smgw/cmd/internal/config"
 	"smgw/meter"
 	"smgw/meter/form"
 	"smgw/meter/form/wire"
@@ -17,12 +20,16 @@ import (
 // which of the period's readings are plausible (FORM.md, Values).
 const lookBack = 62 * 96
 
+// retryAfter is how long building rests after it failed.
+const retryAfter = 5 * time.Minute
+
 // builder makes the payloads of the periods that have ended.
 type builder struct {
 	*Options
-	jitter float64       // this gateway's place in the spread, 0 ≤ jitter < 1; the same for ever
-	done   form.Date     // periods that end on this day or before are built
-	looked meter.Quarter // up to here everything was looked for
+	jitter    float64   // this gateway's place in the spread, 0 ≤ jitter < 1; the same for ever
+	done      form.Date // periods that end on this day or before are built
+	notBefore time.Time // building failed, and rests until then
+	fresh     bool      // the store had no series when the agent started
 }
 
 func newBuilder(o *Options) builder {
@@ -32,39 +39,53 @@ func newBuilder(o *Options) builder {
 }
 
 // build makes what has become due by now and gives it to the outbox. Periods
-// end at local midnights, so there is nothing to look for more often.
-func (b *builder) build(stamp meter.Stamp, senders map[string]*sender) error {
-	now := stamp.Time
+// end at local midnights, so there is nothing to look for more often. A series
+// that fails delays no other.
+func (b *builder) build(now time.Time, senders map[string]*sender) {
 	// A boundary is settled when no reading within the limit can come any more.
 	settled := meter.QuarterOf(now.Add(-b.Config.Readings.OffsetLimit - 1))
 	today := form.DateOf(settled.Time())
-	if !b.done.Before(today) || settled == b.looked {
-		return nil
+	if !b.done.Before(today) || now.Before(b.notBefore) && b.notBefore.Sub(now) <= retryAfter {
+		return
 	}
+	marks, err := b.Store.Series()
 	for i := range b.Config.Contract.MarketLocations {
 		location := &b.Config.Contract.MarketLocations[i]
-		upTo := settled
-		if stamp.Quality != meter.ClockSynchronised {
-			// A clock that nobody vouches for may stand in next year. It must not
-			// end periods that no reading has come to.
-			last, _, err := b.Store.LastBoundary(location.Meter)
-			if err != nil {
-				return fmt.Errorf("market location %s: %w", location.MaLo, err)
-			}
-			upTo = min(upTo, last.Boundary)
-		}
 		for _, s := range seriesOf(location) {
-			if err := b.buildSeries(s, upTo, now); err != nil {
-				return fmt.Errorf("market location %s: %w", s.location.MaLo, err)
+			if e := b.buildSeries(s, marks, settled, now); e != nil {
+				err = errors.Join(err, fmt.Errorf("market location %s: %w", location.MaLo, e))
 			}
 		}
 	}
-	b.looked = settled
-	if stamp.Quality == meter.ClockSynchronised {
-		b.done = today
+	if err != nil {
+		b.notBefore = now.Add(retryAfter)
+		b.Log.Error("building what is due failed; it is tried again", "again_in", retryAfter, "err", err)
+		return
 	}
+	b.done, b.notBefore = today, time.Time{}
 	for _, s := range senders {
 		s.nudge()
+	}
+}
+
+// resume finds out what series the store has, and ends those that the contract
+// has no more: a mark that never moves again would keep readings for ever.
+func (b *builder) resume() error {
+	marks, err := b.Store.Series()
+	if err != nil {
+		return err
+	}
+	b.fresh = len(marks) == 0
+	for i := range b.Config.Contract.MarketLocations {
+		for _, s := range seriesOf(&b.Config.Contract.MarketLocations[i]) {
+			delete(marks, s.mark)
+		}
+	}
+	for mark := range marks {
+		ended := buffer.Event{At: b.Clock.Now().Time, Kind: SeriesEnded, Detail: map[string]string{"series": mark}}
+		if err := b.Store.EndSeries(mark, ended); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -96,18 +117,11 @@ func (s *series) has(d form.Due) bool {
 // buildSeries builds the periods of a series that are settled and not yet
 // built, old to new; those that end together in one transaction, which also
 // marks them as built.
-func (b *builder) buildSeries(s series, settled meter.Quarter, now time.Time) error {
-	after, known, err := b.Store.BuiltUpTo(s.mark)
-	if err != nil {
-		return err
-	}
+func (b *builder) buildSeries(s series, marks map[string]meter.Quarter, settled meter.Quarter, now time.Time) error {
+	after, known := marks[s.mark]
 	if !known {
-		first, found, err := b.Store.FirstBoundary(s.location.Meter)
-		if err != nil || !found {
-			return err // where nothing was ever read, nothing has begun
-		}
-		after = first.Boundary
-		if err := b.Store.Build(s.mark, after, nil); err != nil {
+		var err error
+		if after, known, err = b.begin(s, now); err != nil || !known {
 			return err
 		}
 	}
@@ -138,6 +152,30 @@ func (b *builder) buildSeries(s series, settled meter.Quarter, now time.Time) er
 	return nil
 }
 
+// begin begins a series. In a fresh store it begins with what the meter was first
+// read for. In one that has or had others the location is new in the contract:
+// what was read before concerns others, so that its first period is the first
+// that begins after the next local midnight.
+func (b *builder) begin(s series, now time.Time) (from meter.Quarter, begun bool, err error) {
+	if b.fresh {
+		first, found, err := b.Store.FirstBoundary(s.location.Meter)
+		if err != nil || !found {
+			return 0, false, err // where nothing was ever read, nothing has begun
+		}
+		from = first.Boundary
+	} else {
+		midnight := form.DateOf(now).AddDays(1).Midnight()
+		const far = 62 * 96 // there is a month's end and a working day in it
+		for _, d := range b.Config.Contract.Settled(midnight, midnight+far) {
+			if s.has(d) && d.Period.From >= midnight && (from == 0 || d.Period.From < from) {
+				from = d.Period.From
+			}
+		}
+	}
+	begins := buffer.Event{At: now, Kind: SeriesBegun, Detail: map[string]string{"series": s.mark, "from": from.String()}}
+	return from, true, b.Store.Build(s.mark, from, nil, begins)
+}
+
 // item is the signed payload of one due date, ready for the outbox.
 func (b *builder) item(location *form.MarketLocation, due form.Due, losses []buffer.Loss, now time.Time) (buffer.Item, error) {
 	readings, err := b.Store.Boundaries(location.Meter, due.Period.From-lookBack, due.Period.To)
@@ -149,7 +187,8 @@ func (b *builder) item(location *form.MarketLocation, due form.Due, losses []buf
 		return buffer.Item{}, err
 	}
 	payload.Gateway = b.Config.Gateway.ID
-	payload.Notices = append(payload.Notices, notices(losses)...)
+	notices, upTo := b.told(location, losses)
+	payload.Notices = append(payload.Notices, notices...)
 	encoded, err := wire.Encode(&payload)
 	if err != nil {
 		return buffer.Item{}, err
@@ -161,8 +200,8 @@ func (b *builder) item(location *form.MarketLocation, due form.Due, losses []buf
 	receiver, _ := location.Receiver(due.To)
 	words := label(due)
 	words["partner"] = receiver.PartnerID.String()
-	if n := len(losses); n > 0 {
-		words[tellsLosses] = strconv.FormatUint(losses[n-1].Seq, 10)
+	if upTo > 0 {
+		words[tellsLosses] = strconv.FormatUint(upTo, 10)
 	}
 	return buffer.Item{
 		ID:        wire.ID(&payload),
@@ -189,16 +228,27 @@ func (b *builder) spread(now, due time.Time) time.Time {
 // tellsLosses is the label of an item whose payload tells losses up to a number.
 const tellsLosses = "losses"
 
-// notices are losses as a payload tells them.
-func notices(losses []buffer.Loss) (all []form.Notice) {
+// told are the losses that concern a location: those of its meter, and those
+// of no meter in particular. What is lost to one customer's meter is no other's
+// business. upTo is the number up to which all of them are told then.
+func (b *builder) told(location *form.MarketLocation, losses []buffer.Loss) (notices []form.Notice, upTo uint64) {
+	whole := true
 	for _, l := range losses {
-		n := form.Notice{Kind: l.Kind, Count: int(l.Count)}
+		foreign := l.Subject != location.Meter && slices.ContainsFunc(b.Config.Meters, func(m config.Meter) bool { return m.Name == l.Subject })
+		if foreign {
+			whole = false
+			continue
+		}
+		n := form.Notice{Kind: l.Kind, Count: int(min(l.Count, math.MaxInt32))}
 		if !l.From.IsZero() {
 			n.From, n.To = meter.QuarterOf(l.From), meter.QuarterOf(l.To)
 		}
-		all = append(all, n)
+		notices = append(notices, n)
+		if whole {
+			upTo = l.Seq
+		}
 	}
-	return all
+	return notices, upTo
 }
 
 // label says in words what an item is; the buffer keeps it for people.

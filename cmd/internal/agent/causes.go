@@ -31,7 +31,9 @@ func (a *Agent) causes(now meter.Stamp) []board.Cause {
 	}
 	held[board.ClockNotSet] = now.Quality != meter.ClockSynchronised || clockNeverSet(now.Time)
 	for _, s := range a.senders {
-		held[board.HeadEndUnreachable] = held[board.HeadEndUnreachable] || s.snapshot().failures >= unreachableAfter
+		state := s.snapshot()
+		held[board.HeadEndUnreachable] = held[board.HeadEndUnreachable] || state.failures >= unreachableAfter
+		held[board.StoreInTrouble] = held[board.StoreInTrouble] || state.storeErr != nil
 	}
 	held[board.CertificateEnding] = !a.CertificatesEnd.IsZero() && now.Time.After(a.CertificatesEnd.Add(-endsSoon))
 

@@ -38,7 +38,8 @@ func (c *SystemClock) Now() meter.Stamp {
 			}
 		}
 	}
-	return meter.Stamp{Time: now, Quality: c.quality}
+	// Without the monotonic part, which would hide that the wall clock was set.
+	return meter.Stamp{Time: now.Round(0), Quality: c.quality}
 }
 
 // Received is Now: a telegram is dated when its end has come.

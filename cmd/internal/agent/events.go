@@ -13,6 +13,8 @@ const (
 	DeviceSeen   = "device_seen"     // another server id answers on a meter's line
 	RegisterFell = "register_fell"   // a device's register shows less than at the boundary before
 	Causes       = "causes"          // what was wrong in the last quarter hour is other than before
+	SeriesBegun  = "series_begun"    // payloads of one rhythm about a market location begin
+	SeriesEnded  = "series_ended"    // the contract has them no more
 	Delivered    = "delivered"       // a payload left and was acknowledged
 	Refused      = "refused"         // a payload was refused for good and set aside
 	Damaged      = "payload_damaged" // a payload's bytes went bad on flash; it was set aside

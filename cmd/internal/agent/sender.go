@@ -49,6 +49,7 @@ type senderState struct {
 	lastError string
 	reached   time.Time // when the head-end last accepted a connection
 	lastOK    time.Time // when it last answered for a payload
+	storeErr  error     // why the store took no outcome; nil when it did
 }
 
 func newSender(endpoint string, store *buffer.Store, client Putter, clock Clock, log *slog.Logger) *sender {
@@ -116,29 +117,54 @@ func (s *sender) nudge() {
 func (s *sender) step(ctx context.Context) (next time.Time, ok bool) {
 	for ctx.Err() == nil {
 		now := s.clock.Now().Time
-		if until := s.snapshot().notBefore; now.Before(until) {
+		if until := s.snapshot().notBefore; now.Before(until) && until.Sub(now) <= deliver.MaxRetryAfter {
 			return until, true
 		}
 		item, ready, err := s.store.Next(s.endpoint, now)
 		if damaged := (*buffer.DamagedError)(nil); errors.As(err, &damaged) {
 			err = s.discard(item, now, damaged)
+			ready = false
 			if err == nil {
 				continue
 			}
 		}
+		if err == nil && !ready {
+			next, ok = s.store.NextTime(s.endpoint)
+			if !ok || next.Sub(now) <= farthest {
+				return next, ok
+			}
+			if err = s.recall(now); err == nil {
+				continue
+			}
+		}
+		if err == nil {
+			err = s.attempt(ctx, item)
+		}
 		if err != nil {
-			s.log.Error("reading the outbox", "err", err)
-			return now.Add(firstPause), true
-		}
-		if !ready {
-			return s.store.NextTime(s.endpoint)
-		}
-		if err := s.attempt(ctx, item); err != nil {
-			s.log.Error("recording an attempt at delivery", "id", item.ID, "err", err)
-			return s.pause(now, 0, err.Error()), true
+			return s.storeFailed(now, err), true
 		}
 	}
 	return time.Time{}, false
+}
+
+// farthest is farther ahead than an item ever waits for its time: beyond the
+// longest pause, and beyond half of the way from a midnight to the noon after.
+const farthest = 12 * time.Hour
+
+// recall makes ready what waits for an instant that only a clock which was
+// ahead can have set.
+func (s *sender) recall(now time.Time) error {
+	var ahead []buffer.Item
+	err := s.store.Items(func(it buffer.Item) bool {
+		if it.Endpoint == s.endpoint && it.State == buffer.Waiting && it.NotBefore.Sub(now) > farthest {
+			ahead = append(ahead, it)
+		}
+		return true
+	})
+	for _, it := range ahead {
+		err = errors.Join(err, s.store.Tried(it.ID, it.LastError, now, now))
+	}
+	return err
 }
 
 // attempt makes one attempt at one item and records its outcome. Its error is
@@ -208,9 +234,22 @@ func (s *sender) pause(now time.Time, retryAfter time.Duration, why string) time
 	}
 	pause -= rand.N(pause / 4)
 	st.failures++
-	st.lastError = why
+	st.lastError, st.storeErr = why, nil
 	st.notBefore = now.Add(max(pause, retryAfter))
 	return st.notBefore
+}
+
+// storeFailed lets the queue rest while the store takes no outcome. That is not
+// the head-end's failure, and is told apart from it.
+func (s *sender) storeFailed(now time.Time, err error) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state.storeErr == nil {
+		s.log.Error("the store fails; delivery rests and is tried again", "err", err)
+	}
+	s.state.storeErr = err
+	s.state.notBefore = now.Add(time.Minute)
+	return s.state.notBefore
 }
 
 func (s *sender) snapshot() senderState {

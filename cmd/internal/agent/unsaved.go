@@ -40,7 +40,7 @@ func (u *unsaved) add(readings []meter.BoundaryReading) {
 func (u *unsaved) flush(a *Agent) {
 	for len(u.waiting) > 0 {
 		next := &u.waiting[0]
-		err := a.Store.PutBoundary(*next, a.fallen(next)...)
+		err := a.Store.PutBoundary(*next, a.changes(next)...)
 		if errors.Is(err, buffer.ErrConflict) {
 			// The clock went back over a boundary that is kept already.
 			a.Log.Warn("a boundary has a reading already; the second is not kept", "boundary", next.Boundary)
@@ -70,12 +70,17 @@ func (u *unsaved) flush(a *Agent) {
 	}
 }
 
-// fallen are the events of a boundary reading whose registers show less than the
-// one kept before it: what the form calls implausible, and a person should see.
-func (a *Agent) fallen(b *meter.BoundaryReading) (events []buffer.Event) {
-	before, known := a.kept[b.Meter]
-	if !known || before.Device != b.Device {
-		return nil
+// changes are the events of a boundary reading that differs from the one kept
+// before it as a person should see: another device answers, or a register shows
+// less (what the form calls implausible). They go into the reading's own commit,
+// so that two devices talking in turn cannot wear out the flash.
+func (a *Agent) changes(b *meter.BoundaryReading) (events []buffer.Event) {
+	before := a.kept[b.Meter]
+	if before.Device != b.Device {
+		if before.Device != "" {
+			a.Log.Warn("the meter was exchanged: another device answers", "meter", b.Meter, "before", before.Device, "now", b.Device)
+		}
+		return []buffer.Event{a.event(DeviceSeen, "meter", b.Meter, "device", b.Device.String(), "before", before.Device.String())}
 	}
 	for _, r := range b.Registers {
 		if was, ok := before.Register(r.Code); ok && r.Value.LessThan(was) {
