@@ -104,9 +104,13 @@ func meterWarnings(ctx context.Context, c *config.Config) (all []string) {
 
 func identityWarnings(c *config.Config, now time.Time) []string {
 	dir := agent.IdentityDir(c)
+	found, err := identity.Inspect(dir, c.Gateway.ID, now)
+	if err != nil {
+		return []string{err.Error()}
+	}
 	var all []string
 	keys := false
-	for _, f := range identity.Inspect(dir, c.Gateway.ID, now).Files {
+	for _, f := range found.Files {
 		keys = keys || f.State != identity.Missing
 		switch f.State {
 		case identity.Missing:

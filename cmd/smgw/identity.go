@@ -146,7 +146,10 @@ func newIdentityShowCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			shown := showIdentity(dir, gateway, time.Now())
+			shown, err := showIdentity(dir, gateway, time.Now())
+			if err != nil {
+				return err
+			}
 			if asJSON {
 				if err := json.NewEncoder(cmd.OutOrStdout()).Encode(shown); err != nil {
 					return err
@@ -163,8 +166,11 @@ func newIdentityShowCommand() *cobra.Command {
 }
 
 // showIdentity looks at a folder that may be incomplete.
-func showIdentity(dir, gateway string, now time.Time) *shownIdentity {
-	found := identity.Inspect(dir, gateway, now)
+func showIdentity(dir, gateway string, now time.Time) (*shownIdentity, error) {
+	found, err := identity.Inspect(dir, gateway, now)
+	if err != nil {
+		return nil, err
+	}
 	shown := &shownIdentity{OK: found.Complete(), Dir: dir, Gateway: cmp.Or(found.GatewayID, gateway), Files: found.Files}
 	for _, use := range identity.Uses {
 		p := shownPair{Use: use.String()}
@@ -187,7 +193,7 @@ func showIdentity(dir, gateway string, now time.Time) *shownIdentity {
 		}
 		shown.Pairs = append(shown.Pairs, p)
 	}
-	return shown
+	return shown, nil
 }
 
 // incomplete counts what is missing or wrong; nil when there is nothing.

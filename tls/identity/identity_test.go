@@ -167,11 +167,18 @@ func TestLoadSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 			for _, says := range tt.says {
 				require.ErrorContains(t, err, says)
 			}
-			found := identity.Inspect(dir, "", time.Now())
+			found := inspect(t, dir, "", time.Now())
 			require.False(t, found.Complete())
 			require.Contains(t, states(found), tt.file)
 		})
 	}
+}
+
+func inspect(t *testing.T, dir, gateway string, now time.Time) identity.Inspection {
+	t.Helper()
+	found, err := identity.Inspect(dir, gateway, now)
+	require.NoError(t, err)
+	return found
 }
 
 // states are the files of an inspection that are not there as they should be.
@@ -185,33 +192,40 @@ func states(i identity.Inspection) map[string]identity.FileState {
 	return all
 }
 
+func TestInspectWantsAFolder(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "identity")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	_, err := identity.Inspect(file, "", time.Now())
+	require.ErrorContains(t, err, "look into the identity folder: ")
+}
+
 func TestInspectFindsEveryFileByItself(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "identity")
-	found := identity.Inspect(dir, "", time.Now())
+	found := inspect(t, dir, "", time.Now())
 	require.Empty(t, found.GatewayID)
 	require.Len(t, states(found), 7, "of no folder every file is missing")
 
 	require.NoError(t, identity.Create(dir, "gateway-1", false))
-	found = identity.Inspect(dir, "", time.Now())
+	found = inspect(t, dir, "", time.Now())
 	require.Equal(t, "gateway-1", found.GatewayID, "the requests say it")
 	require.Equal(t, map[string]identity.FileState{"tls.cert.pem": identity.Missing, "signature.cert.pem": identity.Missing, "roots.pem": identity.Missing}, states(found))
 
 	_, err := newPKI(t).Enrol(dir)
 	require.NoError(t, err)
-	require.True(t, identity.Inspect(dir, "gateway-1", time.Now()).Complete())
+	require.True(t, inspect(t, dir, "gateway-1", time.Now()).Complete())
 	require.Equal(t, map[string]identity.FileState{"tls.cert.pem": identity.Wrong, "signature.cert.pem": identity.Wrong},
-		states(identity.Inspect(dir, "gateway-2", time.Now())), "another gateway's")
+		states(inspect(t, dir, "gateway-2", time.Now())), "another gateway's")
 	require.Equal(t, map[string]identity.FileState{"tls.cert.pem": identity.Wrong, "signature.cert.pem": identity.Wrong},
-		states(identity.Inspect(dir, "", time.Now().AddDate(50, 0, 0))), "expired")
+		states(inspect(t, dir, "", time.Now().AddDate(50, 0, 0))), "expired")
 
 	for _, use := range identity.Uses {
 		require.NoError(t, os.Remove(filepath.Join(dir, use.RequestFile())))
 	}
-	require.True(t, identity.Inspect(dir, "", time.Now()).Complete(), "requests have done their duty")
+	require.True(t, inspect(t, dir, "", time.Now()).Complete(), "requests have done their duty")
 	require.NoError(t, os.Chmod(filepath.Join(dir, "tls.key.pem"), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "signature.cert.pem"), []byte("garbage"), 0o600))
 	require.Equal(t, map[string]identity.FileState{"tls.key.pem": identity.Wrong, "signature.cert.pem": identity.Wrong, "signature.csr.pem": identity.Missing},
-		states(identity.Inspect(dir, "", time.Now())))
+		states(inspect(t, dir, "", time.Now())))
 }
 
 func TestCheckKnowsBothEndsOfACertificatesLife(t *testing.T) {

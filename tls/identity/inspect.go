@@ -46,8 +46,11 @@ func (i Inspection) Complete() bool {
 
 // Inspect looks at each file of dir by itself, where Load ends at the first
 // one that is not as it should be. gateway is whose identity it should be, "" where that
-// is not known.
-func Inspect(dir, gateway string, now time.Time) Inspection {
+// is not known. The error is that of a folder that may not be looked into.
+func Inspect(dir, gateway string, now time.Time) (Inspection, error) {
+	if _, err := os.ReadDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Inspection{}, fmt.Errorf("look into the identity folder: %w", err)
+	}
 	i := inspector{dir: dir, gateway: gateway, now: now}
 	var all []File
 	for _, use := range Uses {
@@ -61,7 +64,7 @@ func Inspect(dir, gateway string, now time.Time) Inspection {
 		}
 		all = append(all, certificate)
 	}
-	return Inspection{GatewayID: i.found, Files: append(all, i.roots())}
+	return Inspection{GatewayID: i.found, Files: append(all, i.roots())}, nil
 }
 
 // inspector finds files one by one, and whose they are.
