@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -123,13 +124,15 @@ func newHeadEndDeliveriesCommand() *cobra.Command {
 	cmd.Flags().StringVar(&socket, "control", "", "`path` of a running head-end's control socket")
 	cmd.Flags().StringVar(&dir, "dir", "", "`folder` of a head-end that does not run")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line, each with its payload in CBOR (base64)")
-	cmd.MarkFlagsOneRequired("control", "dir")
 	cmd.MarkFlagsMutuallyExclusive("control", "dir")
 	return cmd
 }
 
 func readDeliveries(ctx context.Context, socket, dir string) ([]headend.Delivery, error) {
-	if socket != "" {
+	switch {
+	case socket == "" && dir == "":
+		return nil, errors.New("of which head-end? want --control SOCKET for one that runs, or --dir FOLDER for one at rest")
+	case socket != "":
 		return headend.NewControl(socket).Deliveries(ctx)
 	}
 	return headend.Dump(dir)

@@ -105,6 +105,9 @@ func (c *Control) Faults(ctx context.Context) (f Faults, err error) {
 
 // SetFaults replaces them. When it returns, they are in force.
 func (c *Control) SetFaults(ctx context.Context, f Faults) error {
+	if err := f.validate(); err != nil {
+		return err
+	}
 	text, err := json.Marshal(f)
 	if err != nil {
 		return fmt.Errorf("head-end's control: %w", err)

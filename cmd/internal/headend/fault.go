@@ -2,6 +2,7 @@ package headend
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"strconv"
@@ -34,7 +35,7 @@ func (p *Pause) UnmarshalText(text []byte) error {
 func (f Faults) validate() error {
 	switch {
 	case f.Status != 0 && (f.Status < 300 || f.Status > 599):
-		return errors.New("fault: status must be 300 to 599")
+		return fmt.Errorf("fault: status %d: want 300 to 599", f.Status)
 	case f.RetryAfter != 0 && f.Status == 0:
 		return errors.New("fault: retry-after needs a status to go with, 429 or 503")
 	case f.RetryAfter < 0 || f.Slow < 0 || f.Times < 0:

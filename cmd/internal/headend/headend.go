@@ -66,6 +66,9 @@ func Open(o Options) (_ *HeadEnd, err error) {
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
+	if err := o.Faults.validate(); err != nil {
+		return nil, err
+	}
 	if h.tls, err = loadTLS(o.Dir); err != nil {
 		return nil, err
 	}

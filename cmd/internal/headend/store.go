@@ -13,6 +13,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 	"github.com/veraison/go-cose"
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"smgw/meter/form"
 	"smgw/meter/form/wire"
@@ -41,8 +42,11 @@ type store struct{ db *bbolt.DB }
 
 func openStore(dir string) (*store, error) {
 	db, err := bbolt.Open(filepath.Join(dir, storeFile), 0o600, &bbolt.Options{Timeout: time.Second})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil, fmt.Errorf("another head-end runs on the folder %s: end it first, or choose another with --dir", dir)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("open the head-end's store: %w; does another head-end run on this folder?", err)
+		return nil, fmt.Errorf("open the head-end's store: %w", err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
 		_, err := tx.CreateBucketIfNotExists(deliveriesBucket)
@@ -195,8 +199,11 @@ func Dump(dir string) ([]Delivery, error) {
 		return nil, fmt.Errorf("open the head-end's store: %w", err)
 	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, ReadOnly: true})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil, fmt.Errorf("a head-end runs on the folder %s: ask it with --control, by the path of its control socket", dir)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("open the head-end's store: %w; if the head-end runs, ask its control socket", err)
+		return nil, fmt.Errorf("open the head-end's store: %w", err)
 	}
 	s := &store{db}
 	all, err := s.all()
