@@ -252,16 +252,16 @@ func (f *finder) end() {
 		f.scratch = unescape(f.scratch[:0], payload)
 		payload = f.scratch
 	}
-	// A fill count of four is sent by DZG, where it says as much as none: the
-	// bytes are zeros then, and more zeros behind a message do no harm.
+	// A fill count of four is sent by DZG, where it says as much as none. The
+	// bytes stay behind the payload, for Frame.Messages to judge.
 	fill := int(tail[1])
 	if fill > 4 || fill > len(payload) {
 		f.giveUp(BadFill)
 		return
 	}
-	payload = payload[: len(payload)-fill : len(payload)-fill]
+	payload = payload[: len(payload)-fill : len(payload)]
 	f.refuse(f.starts[f.first], begin, Torn)
-	f.queue = append(f.queue, found{frame: Frame{begin, end, checksum, payload, escaped}})
+	f.queue = append(f.queue, found{frame: Frame{begin, end, checksum, payload, escaped, uint8(fill)}})
 	f.starts, f.first, f.escape, f.ended, f.match = f.starts[:0], 0, 0, 0, 0
 	f.open, f.reason = end, ""
 }

@@ -17,9 +17,15 @@ const MaxFrame = 64 << 10
 type Frame struct {
 	Offset, End int64    // in the stream; End is exclusive
 	Checksum    Checksum // which CRC it carries
-	Payload     []byte   // unescaped, without fill; borrowed until the next call of Next
+	Payload     []byte   // unescaped, without as much fill as it claims; borrowed until the next call of Next
 
-	escaped bool // the payload had escapes, so its offsets are not the stream's
+	escaped bool  // the payload had escapes, so its offsets are not the stream's
+	fill    uint8 // bytes of fill, which stand behind the payload
+}
+
+// withFill gives the payload and its fill.
+func (f Frame) withFill() []byte {
+	return f.Payload[:min(len(f.Payload)+int(f.fill), cap(f.Payload))]
 }
 
 // locator gives where a payload's bytes stand in the stream. Asked in

@@ -76,7 +76,7 @@ func (e *Entry) take(c *cursor) {
 
 func (e *Entry) takeAny(c *cursor) {
 	c.list(7)
-	e.Name, e.Status = c.octets(), c.uint()
+	e.Name, e.Status = c.octets(), c.status()
 	c.timeInto(&e.Time)
 	e.Unit, e.Scaler = c.unit(), c.scaler()
 	e.Value, e.Signature = c.value(), c.octets()
@@ -163,7 +163,35 @@ func (e Entry) append(dst []byte) []byte {
 	return appendOctets(dst, e.Signature)
 }
 
+// status reads a status. It is an unsigned integer; only its bits matter, so
+// those of a signed one and of octets are taken as well.
+func (c *cursor) status() Uint {
+	if c.absent() {
+		return Uint{}
+	}
+	kind, n := c.tl()
+	switch kind {
+	case kindOctets:
+		if n == 0 {
+			return Uint{}
+		}
+	case kindUnsigned, kindSigned:
+	default:
+		c.fail(WrongType)
+		return Uint{}
+	}
+	return Uint{c.bigEndian(n), uint8(n)}
+}
+
+// unit reads a unit, which may have come as a signed integer.
 func (c *cursor) unit() Uint {
+	if c.next() == kindSigned {
+		s := c.int()
+		if s.Value < 0 || s.Value > 255 {
+			c.fail(OutOfRange)
+		}
+		return Uint{uint64(s.Value), s.Size}
+	}
 	u := c.uint()
 	if u.Value > 255 {
 		c.fail(OutOfRange)
@@ -171,10 +199,18 @@ func (c *cursor) unit() Uint {
 	return u
 }
 
+// scaler reads a scaler, which may have come as an unsigned integer.
 func (c *cursor) scaler() Int {
 	if c.i+1 < len(c.b) && c.b[c.i] == 0x52 {
 		c.i += 2
 		return I8(int8(c.b[c.i-1]))
+	}
+	if c.next() == kindUnsigned {
+		u := c.uint()
+		if u.Value > 127 {
+			c.fail(OutOfRange)
+		}
+		return Int{int64(u.Value), u.Size}
 	}
 	s := c.int()
 	if s.Value != int64(int8(s.Value)) {

@@ -131,7 +131,7 @@ func AppendFile(dst []byte, checksum Checksum, messages ...Message) []byte {
 // is looked for. Bodies are not looked into: see Message.Decode.
 func Messages(payload []byte) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
-		w := walker{b: payload, effort: searchEffort * len(payload)}
+		w := walker{b: payload, end: len(payload), effort: searchEffort * len(payload)}
 		for w.next() {
 			if w.why != "" {
 				if !yield(Message{}, w.m.Refuse(w.why)) {
@@ -144,10 +144,12 @@ func Messages(payload []byte) iter.Seq2[Message, error] {
 	}
 }
 
-// Messages is like the function Messages, with offsets in the stream.
+// Messages is like the function Messages, with offsets in the stream. A fill
+// count that takes the last message's end for fill costs no message.
 func (f Frame) Messages() iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
-		w := walker{b: f.Payload, effort: searchEffort * len(f.Payload)}
+		b := f.withFill()
+		w := walker{b: b, end: len(f.Payload), effort: searchEffort * len(b)}
 		l := f.locator()
 		for w.next() {
 			w.m.Offset, w.m.End = l.locate(w.m.Offset), l.locate(w.m.End)
@@ -163,15 +165,18 @@ func (f Frame) Messages() iter.Seq2[Message, error] {
 }
 
 // searchEffort bounds the search for the next message after broken ones: so
-// many times the payload's length, in bytes looked at, for the whole payload. A meter's payload of three
-// messages, all broken, needs less than three times its length; only
-// one that is made of pretended messages reaches the limit.
+// many times the payload's length, in bytes moved over, for the whole payload.
+// What a walk cost is charged when it is known, so one more length may come on
+// top. A meter's payload of three messages, all broken, needs less than three
+// times its length; only one that is made of pretended messages reaches the
+// limit.
 const searchEffort = 8
 
 // walker moves from message to message.
 type walker struct {
 	b      []byte
 	i      int
+	end    int // no message begins from here on: it is fill
 	effort int
 
 	m   Message // the last one
@@ -180,50 +185,91 @@ type walker struct {
 
 // next moves to the next message or refused region, if there is one.
 func (w *walker) next() bool {
-	for w.i < len(w.b) && w.b[w.i] == 0x00 { // fill, also what a wrong fill count left
+	for w.i < w.end && w.b[w.i] == 0x00 { // fill, also what a wrong fill count left
 		w.i++
 	}
 	start := w.i
-	if start >= len(w.b) {
+	if start >= w.end {
 		return false
 	}
 	c := cursor{b: w.b, i: start}
 	w.m.list1, w.m.list2 = 0, 0
 	w.why = c.message(&w.m)
 	w.m.Offset, w.i = int64(start), c.i
-	// With a wrong CRC the structure is whole, and its end where it says.
-	whole := w.why == MessageChecksum && (c.i == len(w.b) || w.b[c.i] == 0x76 || w.b[c.i] == 0x00)
-	if w.why != "" && !whole {
-		if w.i = w.search(start + 1); w.i < 0 {
-			w.i, w.why = len(w.b), SearchLimit
+	if w.why != "" {
+		w.effort -= c.walked() - start
+		if w.why == MessageChecksum {
+			w.i = w.swallowed(start, c.i)
+		} else {
+			w.i = w.search(start+1, w.end)
 		}
 	}
 	w.m.End = int64(w.i)
 	return true
 }
 
-// search gives where the next message may begin, from i on: an end of message
-// and a plausible head. It gives -1 once the effort is spent.
-func (w *walker) search(i int) int {
-	for ; i < len(w.b); i++ {
-		w.effort--
-		if w.b[i] != 0x76 || w.b[i-1] != 0x00 {
+// search gives where a message may begin from i on: a plausible head, or limit.
+// Once the effort is spent, that is why, and no more is found.
+func (w *walker) search(i, limit int) int {
+	for ; i < limit; i++ {
+		if w.effort--; w.effort < 0 {
+			w.why = SearchLimit
+			break
+		}
+		if w.b[i] != 0x76 {
 			continue
 		}
-		c := cursor{b: w.b, i: i}
 		var m Message
-		c.head(&m)
-		if c.why != "" {
-			w.effort -= 16
+		c := cursor{b: w.b, i: i}
+		if c.head(&m); c.why == "" {
+			return i
+		}
+		w.effort -= 16
+	}
+	return limit
+}
+
+// swallowed gives where to go on after a message from start to end whose
+// structure is whole and whose CRC is wrong. That is its end, unless one of its
+// lengths is wrong and good messages begin within. Nothing that is billed may
+// come from inside an octet string: where all that look like messages lie
+// wholly in octet strings of this one, they are data. Once one reaches over
+// the bounds of its elements, it is these that are wrong.
+func (w *walker) swallowed(start, end int) int {
+	first := end
+	for i := start + 1; ; i++ {
+		if i = w.search(i, end); i >= end {
+			return end
+		}
+		var m Message
+		c := cursor{b: w.b, i: i}
+		why := c.message(&m)
+		w.effort -= c.walked() - i
+		if why == "" {
+			first = min(first, i)
+			if !w.isData(start, i, c.i) {
+				return first
+			}
+		}
+	}
+}
+
+// isData reports whether the bytes from i to j lie in one octet string of the
+// message that begins at start.
+func (w *walker) isData(start, i, j int) bool {
+	w.effort -= i - start
+	c := cursor{b: w.b, i: start}
+	for c.why == "" && c.i <= i {
+		kind, n := c.tl()
+		if kind == kindList {
 			continue
 		}
-		// What a walk over the body will cost, should this one be broken too.
-		if w.effort -= len(w.b) - i; w.effort < 0 {
-			return -1
+		if c.i <= i && j <= c.i+n {
+			return kind == kindOctets
 		}
-		break
+		c.i += n
 	}
-	return i
+	return false
 }
 
 // message reads a message and checks its CRC.

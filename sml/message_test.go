@@ -318,3 +318,70 @@ func TestABrokenMessageCostsNoOther(t *testing.T) {
 		}
 	})
 }
+
+func TestAnOddTimeCostsNoRegister(t *testing.T) {
+	none := sml.Time{}
+	for _, c := range []struct {
+		what, wire string
+		want       sml.Time
+	}{
+		{"choice 0", "\x72\x62\x00\x65\x00\x00\x00\x05", none},
+		{"choice 4", "\x72\x62\x04\x65\x00\x00\x00\x05", none},
+		{"no inner time", "\x72\x62\x01\x01", none},
+		{"no choice", "\x72\x01\x62\x05", none},
+		{"more than 32 bits", "\x72\x62\x01\x66\x02\x00\x00\x00\x00", none},
+		{"a bare u64", "\x69\x00\x00\x01\x00\x00\x00\x00\x00", none},
+		{"octets", "\x03\x01\x02", none},
+		{"a list of one", "\x71\x62\x05", none},
+		{"a negative number", "\x52\xff", none},
+		{"a bare i8", "\x52\x05", sml.Time{Choice: sml.SecIndex, Value: 5, Form: sml.Bare}},
+		{"signed seconds", "\x72\x62\x01\x53\x00\x05", sml.Time{Choice: sml.SecIndex, Value: 5}},
+		{"choice first of three", "\x73\x62\x01\x65\x00\x00\x00\x05\x53\x00\x3c", sml.Time{Choice: sml.SecIndex, Value: 5}},
+		{"a long TL", "\xf0\x03\x62\x02\x65\x00\x00\x00\x05\x01", sml.Time{Choice: sml.Timestamp, Value: 5}},
+		{"local without offsets", "\x72\x62\x03\x62\x05", sml.Time{Choice: sml.LocalTimestamp, Value: 5}},
+		{"unsigned offsets", "\x72\x62\x03\x73\x62\x05\x62\x3c\x62\x1e", sml.Time{Choice: sml.LocalTimestamp, Value: 5, LocalOffset: 60, SeasonOffset: 30}},
+		{"unsigned offsets, no choice", "\x73\x62\x05\x62\x3c\x62\x1e", sml.Time{Choice: sml.LocalTimestamp, Value: 5, LocalOffset: 60, SeasonOffset: 30, Form: sml.BareLocal}},
+		{"offsets out of range", "\x73\x62\x05\x63\xff\xff\x62\x1e", none},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			m := sml.Message{Tag: sml.TagGetListResponse, Body: []byte("\x77\x01\x01\x01" + c.wire +
+				"\x71\x77\x02A\x01" + c.wire + "\x01\x01\x62\x07\x01\x01" + c.wire)}
+			var list sml.GetListResponse
+			require.NoError(t, m.Decode(&list))
+			require.Equal(t, c.want, list.SensorTime)
+			require.Equal(t, c.want, list.GatewayTime)
+			for e, err := range list.Entries.All() {
+				require.NoError(t, err)
+				require.Equal(t, c.want, e.Time)
+				require.Equal(t, sml.UnsignedValue(7, 1), e.Value)
+			}
+			again, err := rebuild(m)
+			require.NoError(t, err)
+			require.NoError(t, again.Decode(&list))
+			require.Equal(t, c.want.Value, list.SensorTime.Value, "it encodes as the standard says")
+		})
+	}
+}
+
+func TestUnitScalerAndStatusMayHaveTheOtherSign(t *testing.T) {
+	entry := func(status, unit, scaler string) (e sml.Entry, err error) {
+		m := sml.Message{Tag: sml.TagGetListResponse, Body: []byte("\x77\x01\x01\x01\x01\x71\x77\x02A" + status + "\x01" + unit + scaler + "\x62\x07\x01\x01\x01")}
+		var list sml.GetListResponse
+		require.NoError(t, m.Decode(&list))
+		for e, err = range list.Entries.All() {
+		}
+		return e, err
+	}
+	e, err := entry("\x55\xff\x1c\x01\x04", "\x52\x1e", "\x62\x03")
+	require.NoError(t, err)
+	require.Equal(t, sml.Uint{Value: 0xff1c0104, Size: 4}, e.Status)
+	require.Equal(t, sml.U8(30), e.Unit)
+	require.Equal(t, sml.I8(3), e.Scaler)
+	e, err = entry("\x04\x1c\x01\x04", "\x01", "\x01")
+	require.NoError(t, err)
+	require.Equal(t, sml.Uint{Value: 0x1c0104, Size: 3}, e.Status)
+	for _, wrong := range [][3]string{{"\x01", "\x52\xff", "\x01"}, {"\x01", "\x01", "\x62\xff"}, {"\x0a123456789", "\x01", "\x01"}} {
+		_, err = entry(wrong[0], wrong[1], wrong[2])
+		require.Error(t, err)
+	}
+}

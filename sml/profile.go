@@ -119,7 +119,7 @@ func (m *GetProfilePackResponse) append(dst []byte) []byte {
 
 func (m *GetProfileListResponse) decode(c cursor) Reason {
 	c.list(9)
-	*m = GetProfileListResponse{c.octets(), c.time(), c.uint(), listOf[Name](&c), c.time(), c.uint(),
+	*m = GetProfileListResponse{c.octets(), c.time(), c.uint(), listOf[Name](&c), c.time(), c.status(),
 		listOf[Period](&c), c.octets(), c.octets()}
 	return c.why
 }
@@ -143,7 +143,7 @@ func (v Column) append(dst []byte) []byte {
 
 func (c *cursor) row() Row {
 	c.list(4)
-	return Row{c.time(), c.uint(), listOf[Cell](c), c.octets()}
+	return Row{c.time(), c.status(), listOf[Cell](c), c.octets()}
 }
 
 func (v Row) append(dst []byte) []byte {

@@ -335,3 +335,24 @@ func TestReaderHoldsLittleWhateverComes(t *testing.T) {
 		})
 	}
 }
+
+func TestAFillCountThatIsTooLargeCostsNoMessage(t *testing.T) {
+	for id := range 600 { // among them CRCs that end in 00
+		var payload []byte
+		for _, name := range [...]string{"first", "last"} {
+			payload = sml.AppendMessage(payload, sml.NewMessage([]byte{byte(id >> 8), byte(id)}, &sml.CloseResponse{Signature: []byte(name)}))
+		}
+		for claim := range byte(5) {
+			file := refill(sml.AppendFrame(nil, sml.X25, payload), claim)
+			frame, err := sml.NewReader(bytes.NewReader(file)).Next()
+			require.NoError(t, err)
+			n := 0
+			for m, err := range frame.Messages() {
+				require.NoError(t, err)
+				require.Equal(t, m.Body, file[m.End-4-int64(len(m.Body)):m.End-4])
+				n++
+			}
+			require.Equal(t, 2, n, "%d %d", id, claim)
+		}
+	}
+}

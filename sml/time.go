@@ -81,8 +81,81 @@ func (c *cursor) timeInto(t *Time) {
 	*t = c.time()
 }
 
-// time reads an SML_Time in all the forms that meters send.
+// time reads an SML_Time. No time is worth a list of registers: of one in a
+// form that no standard knows what can be read is taken, and else it is absent.
+// Such a time encodes as the standard says, so not to the same bytes.
 func (c *cursor) time() (t Time) {
+	if c.absent() || c.why != "" {
+		return t
+	}
+	start := *c
+	if t = c.formal(); c.why != "" {
+		*c = start
+		t = oddTime(c.element())
+	}
+	return t
+}
+
+// oddTime reads the numbers of a time, in whatever lists and types they stand:
+// a choice, seconds and offsets, or where no choice is first, seconds and
+// offsets (three), or seconds alone.
+func oddTime(element []byte) (t Time) {
+	var numbers [4]int64
+	n := 0
+	c := cursor{b: element}
+	form, count := c.tl()
+	if form != kindList {
+		c, count = cursor{b: element}, 1
+	}
+	for c.why == "" && c.i < len(element) && n < len(numbers) {
+		kind, size := c.tl()
+		switch kind {
+		case kindUnsigned:
+			if numbers[n] = int64(c.bigEndian(size)); numbers[n] < 0 {
+				return Time{}
+			}
+			n++
+		case kindSigned:
+			numbers[n] = c.signed(size)
+			n++
+		case kindList: // its elements follow
+		default: // an absent one: what stands behind it has no place
+			c.i = len(element)
+		}
+	}
+	if c.why != "" || n == 0 {
+		return Time{}
+	}
+	seconds, offsets := numbers[0], numbers[1:3]
+	switch {
+	case count == 2 || count == 3 && numbers[0] <= int64(LocalTimestamp):
+		if n < 2 || numbers[0] < 1 || numbers[0] > int64(LocalTimestamp) {
+			return Time{}
+		}
+		t.Choice = TimeChoice(numbers[0])
+		seconds, offsets = numbers[1], numbers[2:4]
+	case count == 3:
+		t.Choice, t.Form = LocalTimestamp, BareLocal
+	case form != kindList:
+		t.Choice, t.Form = SecIndex, Bare
+	default:
+		return Time{}
+	}
+	if seconds < 0 || seconds > 1<<32-1 {
+		return Time{}
+	}
+	t.Value = uint32(seconds)
+	if t.Choice == LocalTimestamp {
+		t.LocalOffset, t.SeasonOffset = int16(offsets[0]), int16(offsets[1])
+		if int64(t.LocalOffset) != offsets[0] || int64(t.SeasonOffset) != offsets[1] {
+			return Time{}
+		}
+	}
+	return t
+}
+
+// formal reads an SML_Time in the forms that encode again to the same bytes.
+func (c *cursor) formal() (t Time) {
 	if c.absent() {
 		return t
 	}

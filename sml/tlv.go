@@ -18,8 +18,17 @@ type cursor struct {
 	b   []byte
 	i   int
 	why Reason
+	bad int // where it failed
 
 	list1, list2 int // where one list is known to begin and end, so that it need not be walked again
+}
+
+// next is the kind of the next element.
+func (c *cursor) next() byte {
+	if c.i >= len(c.b) {
+		return kindOctets
+	}
+	return c.b[c.i] >> 4 & 0x7
 }
 
 // absent reads an absent field. Most fields of most telegrams are.
@@ -33,9 +42,17 @@ func (c *cursor) absent() bool {
 
 func (c *cursor) fail(why Reason) {
 	if c.why == "" {
-		c.why = why
+		c.why, c.bad = why, min(c.i, len(c.b))
 	}
 	c.i = len(c.b)
+}
+
+// walked is how far reading came.
+func (c *cursor) walked() int {
+	if c.why != "" {
+		return c.bad
+	}
+	return c.i
 }
 
 // tl reads a type and a length: of a list the count of its elements, else the
@@ -106,6 +123,7 @@ func (c *cursor) skip(n int) {
 	b, i := c.b, c.i
 	for ; n > 0; n-- {
 		if uint(i) >= uint(len(b)) {
+			c.i = i
 			c.fail(PastEnd)
 			return
 		}
@@ -131,11 +149,10 @@ func (c *cursor) skip(n int) {
 			}
 		}
 	}
+	c.i = i
 	if i > len(b) {
 		c.fail(PastEnd)
-		return
 	}
-	c.i = i
 }
 
 // plain has a bit for each kind whose length counts octets.

@@ -97,7 +97,7 @@ func (v Value) Time() (Time, bool) {
 	if tag := c.uint(); tag.Value != 1 {
 		return Time{}, false
 	}
-	t := c.time()
+	t := c.formal()
 	return t, c.why == "" && c.i == len(c.b) && t.Valid()
 }
 
