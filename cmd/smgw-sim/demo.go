@@ -20,6 +20,7 @@ import (
 	"smgw/cmd/internal/config"
 	"smgw/cmd/internal/control"
 	"smgw/cmd/internal/headend"
+	"smgw/meter"
 	"smgw/meter/form"
 	"smgw/meter/sim"
 	"smgw/tls/authority"
@@ -88,44 +89,19 @@ status follows it.`, demoNoise*100),
 	return cmd
 }
 
-func (d *demo) run(ctx context.Context) (err error) {
+func (d *demo) run(ctx context.Context) error {
 	lock, err := d.takeFolder()
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
-	if err := d.prepare(); err != nil {
-		return fmt.Errorf("preparing the demo: %w", err)
-	}
-	head, err := startProcess(ctx, d.dir, "headend", "headend", "--dir", "headend", "--control", "headend.sock")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, head.stop()) }()
-	if err := d.writeConfig(ctx); err != nil {
-		return err
-	}
-	d.port, err = sim.OpenPort()
-	if err != nil {
-		return err
-	}
-	defer d.port.Close()
-	if err := d.port.Link(filepath.Join(d.dir, "meter.tty")); err != nil {
-		return err
-	}
-	d.agent, err = startProcess(ctx, d.dir, "agent", "agent", "--config", d.config.File, "--zero", d.home.Since().Format(time.RFC3339))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, d.agent.stop()) }()
-
 	began := time.Now()
-	sent, err := d.play(ctx)
+	report, err := d.bench(ctx)
 	if err != nil {
 		return err
 	}
-	report, err := d.report(ctx, sent)
-	if err != nil {
+	report.OK = len(d.failed) == 0
+	if err := report.write(d.path(reportFile)); err != nil {
 		return err
 	}
 	fmt.Fprintf(d.out, "\n40 days in %.0f s; everything it made is in %s\n", time.Since(began).Seconds(), d.dir)
@@ -133,6 +109,39 @@ func (d *demo) run(ctx context.Context) (err error) {
 		return fmt.Errorf("the demo failed: %s", strings.Join(d.failed, "; "))
 	}
 	return nil
+}
+
+// bench runs head-end, agent and simulated meter to their ends.
+func (d *demo) bench(ctx context.Context) (report *demoReport, err error) {
+	if err := d.prepare(); err != nil {
+		return nil, fmt.Errorf("preparing the demo: %w", err)
+	}
+	head, err := startProcess(ctx, d.dir, "headend", "headend", "--dir", "headend", "--control", "headend.sock")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, head.stop()) }()
+	if err := d.writeConfig(ctx); err != nil {
+		return nil, err
+	}
+	d.port, err = sim.OpenPort()
+	if err != nil {
+		return nil, err
+	}
+	defer d.port.Close()
+	if err := d.port.Link(filepath.Join(d.dir, "meter.tty")); err != nil {
+		return nil, err
+	}
+	d.agent, err = startProcess(ctx, d.dir, "agent", "agent", "--config", d.config.File, "--zero", d.home.Since().Format(time.RFC3339))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, d.agent.stop()) }()
+	sent, err := d.play(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return d.report(ctx, sent)
 }
 
 // What the demo makes in its folder. The marker is locked while a demo runs,
@@ -290,9 +299,14 @@ func (d *demo) before(ctx context.Context, at time.Time) error {
 
 // counted is what the simulated meter counted from one boundary to another, in Wh.
 func (d *demo) counted(direction form.Direction, p form.Period) decimal.Decimal {
-	from, to := d.home.Registers(p.From.Time()), d.home.Registers(p.To.Time())
+	return d.shown(direction, p.To).Sub(d.shown(direction, p.From))
+}
+
+// shown is what the simulated meter's register showed at a boundary, in Wh.
+func (d *demo) shown(direction form.Direction, at meter.Quarter) decimal.Decimal {
+	registers := d.home.Registers(at.Time())
 	if direction == form.FeedIn {
-		return to.FedIn.Wh(-1).Sub(from.FedIn.Wh(-1))
+		return registers.FedIn.Wh(-1)
 	}
-	return to.Drawn.Wh(-1).Sub(from.Drawn.Wh(-1))
+	return registers.Drawn.Wh(-1)
 }
