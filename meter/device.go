@@ -65,22 +65,71 @@ func letters(s DeviceID) bool {
 
 // Coarse reports whether the front port gives whole kWh and no power, as
 // meters do while their PIN is not entered or their extended information
-// ("InF") is off (FORM.md, Values). Some do so with a scaler of 3, others with
-// the last digits zero.
+// ("InF") is off (FORM.md, Values). Some do so with a scaler of 3, which is
+// certain; others with the last digits zero, as any register is at times.
 func (t *Telegram) Coarse() bool {
 	if _, ok := t.Power(); ok {
 		return false
 	}
-	registers := 0
+	whole, certain, _ := t.wholeKWh()
+	return whole && (certain || !t.fine)
+}
+
+// wholeKWh reports whether there are registers and all show whole kWh, whether
+// all can show nothing else, and a sum that changes when one of them does.
+func (t *Telegram) wholeKWh() (whole, certain bool, sum uint64) {
+	certain = true
 	for i := range t.Values {
 		if v := &t.Values[i]; v.isEnergy() {
 			if !v.exact.whole(3) {
-				return false
+				return false, false, 0
 			}
-			registers++
+			whole, certain = true, certain && v.exact.Scaler >= 3
+			sum += v.exact.Magnitude
 		}
 	}
-	return registers > 0
+	return whole, whole && certain, sum
+}
+
+// grain remembers how finely the last device counts, so that one without a
+// power register is not taken for coarse while its registers happen to be at a
+// whole kWh.
+type grain struct {
+	device DeviceID
+	fine   bool   // it has shown less than a kWh, and no power that may vanish
+	whole  bool   // its last telegram had whole kWh
+	sum    uint64 // of its registers then
+}
+
+// see takes the next telegram in and reports whether its device is known to
+// count finer. A device that goes from one whole kWh to another without
+// anything between has become coarse.
+func (g *grain) see(t *Telegram) bool {
+	if !t.hasEnergy() {
+		return false
+	}
+	if t.Device != g.device {
+		*g = grain{device: t.Device}
+	}
+	whole, _, sum := t.wholeKWh()
+	switch {
+	case !whole:
+		_, power := t.Power()
+		g.fine = !power
+	case g.whole && sum != g.sum:
+		g.fine = false
+	}
+	g.whole, g.sum = whole, sum
+	return g.fine
+}
+
+func (t *Telegram) hasEnergy() bool {
+	for i := range t.Values {
+		if t.Values[i].isEnergy() {
+			return true
+		}
+	}
+	return false
 }
 
 // FeedsIn reports whether the meter counts what is fed in.

@@ -32,9 +32,11 @@ var quirks = [...]quirk{
 		name: "dzg_unsigned_power", maker: "DZG",
 		of: dzgUnsigned,
 		apply: func(t *Telegram, name string) {
-			if v, ok := t.Value(obis.Power); ok && v.exact.Negative && v.Raw.Size <= 3 {
-				v.exact.Magnitude = v.Raw.Bits & (1<<(8*v.Raw.Size) - 1)
-				v.exact.Negative, v.Quirk = false, name
+			for i := range t.Values {
+				if v := &t.Values[i]; v.Code == obis.Power && v.exact.Negative && v.Raw.Size <= 3 {
+					v.exact.Magnitude = v.Raw.Bits & (1<<(8*v.Raw.Size) - 1)
+					v.exact.Negative, v.Quirk = false, name
+				}
 			}
 		},
 	},
@@ -60,14 +62,7 @@ var quirks = [...]quirk{
 			if maker, serial, _ := t.Device.makerAndSerial(); maker == "DZG" && within(dzgUnsigned, serial) {
 				return
 			}
-			total, ok := t.Value(obis.Drawn)
-			if !ok {
-				total, ok = t.Value(obis.FedIn)
-			}
-			if !ok {
-				return
-			}
-			if fnn, ok := total.Status.FNN(); ok && fnn.FeedingIn {
+			if fnn, ok := t.status().FNN(); ok && fnn.FeedingIn {
 				negate(t, obis.Power, name)
 				negate(t, obis.PowerAbs, name)
 			}
@@ -76,23 +71,39 @@ var quirks = [...]quirk{
 	{
 		// Holley DTZ541 sends a value's time as a bare 32-bit number instead
 		// of a list of choice and time: 65 00 14 8e 03 is secIndex 1347075. It
-		// sends no sensor time, so this is its only secIndex.
+		// sends no sensor time, so this is its only secIndex. Where it is the
+		// sensor time that is bare, the telegram as a whole has the quirk.
 		name: "holley_bare_time",
 		apply: func(t *Telegram, name string) {
 			for i := range t.Values {
-				if v := &t.Values[i]; v.Time.Form == sml.Bare {
+				if v := &t.Values[i]; v.Time.Form == sml.Bare && v.Quirk == "" {
 					v.Quirk = name
 				}
+			}
+			if t.SensorTime.Form == sml.Bare {
+				t.Quirk = name
 			}
 		},
 	},
 }
 
-// negate gives a power that was sent without a sign the sign of feeding in.
+// status is that of the first energy register that has one.
+func (t *Telegram) status() StatusWord {
+	for i := range t.Values {
+		if v := &t.Values[i]; v.Code.IsEnergy() && v.Status.Valid {
+			return v.Status
+		}
+	}
+	return StatusWord{}
+}
+
+// negate gives powers that were sent without a sign the sign of feeding in.
 func negate(t *Telegram, c obis.Code, name string) {
-	v, ok := t.Value(c)
-	if ok && v.Raw.IsInteger() && v.exact.Magnitude != 0 && !v.exact.Negative && v.Quirk == "" {
-		v.exact.Negative, v.Quirk = true, name
+	for i := range t.Values {
+		v := &t.Values[i]
+		if v.Code == c && v.Raw.IsInteger() && v.exact.Magnitude != 0 && !v.exact.Negative && v.Quirk == "" {
+			v.exact.Negative, v.Quirk = true, name
+		}
 	}
 }
 

@@ -15,10 +15,13 @@ type Telegram struct {
 	Device      DeviceID
 	SensorTime  sml.Time // when the meter measured, by its own clock; often absent
 	Values      []Value  // the registers of all its lists, in order
+	Quirk       string   // the name of the quirk that the sensor time was read with, or ""
 
 	// OK is false where messages were refused and no list is left: then
 	// there is no telegram. One without lists and refusals is OK, and empty.
 	OK bool
+
+	fine bool // the device is known to count finer than its registers show now
 }
 
 // Value is one register as the meter sent it, with the quirks of the meter put
@@ -53,6 +56,7 @@ type Decoder struct {
 	values  []Value
 	refused []*sml.RefusedError
 	device  DeviceID
+	grain   grain
 	told    Telegram // here, and not on a stack, for the quirks to work on
 	open    sml.OpenResponse
 	list    sml.GetListResponse
@@ -90,6 +94,7 @@ func (d *Decoder) Decode(f sml.Frame) (Telegram, []*sml.RefusedError) {
 	t.Values = d.values
 	t.OK = lists > 0 || len(d.refused) == 0
 	applyQuirks(t)
+	t.fine = d.grain.see(t)
 	return *t, d.refused
 }
 

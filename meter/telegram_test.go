@@ -39,13 +39,18 @@ func withStatus(e sml.Entry, bits uint64) sml.Entry {
 // say gives the telegram of a meter that says these entries.
 func say(t testing.TB, server []byte, entries ...sml.Entry) meter.Telegram {
 	t.Helper()
+	return sayTo(t, new(meter.Decoder), server, sml.Time{}, entries...)
+}
+
+// sayTo is say with a decoder that has heard others before, and a sensor time.
+func sayTo(t testing.TB, d *meter.Decoder, server []byte, at sml.Time, entries ...sml.Entry) meter.Telegram {
+	t.Helper()
 	file := sml.AppendFile(nil, sml.X25,
 		sml.NewMessage([]byte("1"), &sml.OpenResponse{ReqFileID: []byte("1"), ServerID: server}),
-		sml.NewMessage([]byte("2"), &sml.GetListResponse{ServerID: server, Entries: sml.NewList(entries...)}),
+		sml.NewMessage([]byte("2"), &sml.GetListResponse{ServerID: server, SensorTime: at, Entries: sml.NewList(entries...)}),
 		sml.NewMessage([]byte("3"), &sml.CloseResponse{}))
 	frame, err := sml.NewReader(bytes.NewReader(file)).Next()
 	require.NoError(t, err)
-	var d meter.Decoder
 	telegram, refused := d.Decode(frame)
 	require.Empty(t, refused)
 	require.True(t, telegram.OK)
@@ -84,6 +89,10 @@ func TestQuirksArePutRightInTheirMetersOnly(t *testing.T) {
 		{"another maker with the EMH's bit", other, []sml.Entry{withStatus(energy(obis.Drawn, 1, 0), 0x1b0), powerAbs}, "137.1", ""},
 		{"an AS2020 feeding in", other, []sml.Entry{withStatus(energy(obis.Drawn, 1, 0), 0x1c0904), power(sml.UnsignedValue(21, 1), 0)}, "-21", "fnn_direction"},
 		{"an AS2020 drawing", other, []sml.Entry{withStatus(energy(obis.Drawn, 1, 0), 0x1c0104), power(sml.UnsignedValue(21, 1), 0)}, "21", ""},
+		{"an AS2020 with a status at its second register", other, []sml.Entry{energy(obis.Drawn, 1, 0), withStatus(energy(obis.FedIn, 1, 0), 0x1c0904), power(sml.UnsignedValue(21, 1), 0)}, "-21", "fnn_direction"},
+		{"an old DZG that says it twice", dzgBroken, []sml.Entry{power(signed16(-1), 0), power(signed16(-2), 0)}, "65534", "dzg_unsigned_power"},
+		{"an AS2020 that says it twice", other, []sml.Entry{withStatus(energy(obis.Drawn, 1, 0), 0x1c0904), power(signed16(21), 0), power(signed16(22), 0)}, "-22", "fnn_direction"},
+		{"an AS2020 with a bare time", other, []sml.Entry{withStatus(energy(obis.Drawn, 1, 0), 0x1c0904), bare(power(signed16(21), 0))}, "-21", "fnn_direction"},
 		{"a meter that has both sign and bit", other, []sml.Entry{withStatus(energy(obis.Drawn, 1, 0), 0x1c0904), power(signed16(-21), 0)}, "-21", ""},
 		{"a vendor's word with bit 11", other, []sml.Entry{withStatus(energy(obis.Drawn, 1, 0), 0x900), power(signed16(21), 0)}, "21", ""},
 	} {
@@ -106,6 +115,44 @@ func TestHolleysBareTimesGiveItsSecIndex(t *testing.T) {
 	require.False(t, telegram.SensorTime.Valid())
 	require.Equal(t, meter.SecIndex{Seconds: 1347075, Valid: true}, telegram.SecIndex())
 	require.Equal(t, "holley_bare_time", telegram.Values[0].Quirk)
+}
+
+func bare(e sml.Entry) sml.Entry {
+	e.Time = sml.Time{Choice: sml.SecIndex, Value: 7, Form: sml.Bare}
+	return e
+}
+
+func TestABareSensorTimeIsNamed(t *testing.T) {
+	telegram := sayTo(t, new(meter.Decoder), other, sml.Time{Choice: sml.SecIndex, Value: 7, Form: sml.Bare}, energy(obis.Drawn, 5, -1))
+	require.Equal(t, "holley_bare_time", telegram.Quirk)
+	require.Empty(t, telegram.Values[0].Quirk)
+	require.Empty(t, say(t, other, energy(obis.Drawn, 5, -1)).Quirk)
+}
+
+func TestWholeKWhForOnceAreNotCoarse(t *testing.T) {
+	d := new(meter.Decoder)
+	coarse := func(wh uint64, scaler int8, more ...sml.Entry) bool {
+		telegram := sayTo(t, d, other, sml.Time{}, append(more, energy(obis.Drawn, wh, scaler))...)
+		return telegram.Coarse()
+	}
+	require.True(t, coarse(25_688_000, 0), "nothing else is known yet")
+	require.False(t, coarse(25_688_001, 0))
+	require.False(t, coarse(25_689_000, 0), "it has shown finer digits")
+	require.False(t, coarse(25_689_000, 0), "and draws nothing")
+	require.False(t, coarse(25_689_001, 0))
+	require.False(t, coarse(25_690_000, 0))
+	require.True(t, coarse(25_691_000, 0), "nothing between two whole kWh")
+	require.True(t, coarse(25_692_000, 0))
+
+	require.False(t, coarse(25_692_001, 0))
+	require.True(t, coarse(25_693, 3), "a scaler of 3 is certain")
+
+	require.False(t, coarse(25_693_001, 0, power(sml.UnsignedValue(5, 1), 0)))
+	require.True(t, coarse(25_694_000, 0), "its power is gone")
+
+	require.False(t, coarse(25_694_001, 0))
+	stranger := sayTo(t, d, emh, sml.Time{}, energy(obis.Drawn, 1_000, 0))
+	require.True(t, stranger.Coarse(), "another device")
 }
 
 func TestExactIsPlainDecimalText(t *testing.T) {
