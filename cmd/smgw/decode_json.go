@@ -11,7 +11,7 @@ import (
 )
 
 // lines shows everything as JSON, one object a line (DESIGN.md, Interfaces;
-// docs/sml.md).
+// docs/decode.md).
 type lines struct {
 	out     *json.Encoder
 	err     error
@@ -44,6 +44,7 @@ type telegramLine struct {
 	ServerID   *meter.DeviceID `json:"server_id"`
 	SensorTime *timeObject     `json:"sensor_time"`
 	Values     []valueObject   `json:"values"`
+	Quirk      string          `json:"quirk,omitempty"` // of the sensor time
 }
 
 type timeObject struct {
@@ -74,7 +75,7 @@ type valueObject struct {
 func (l *lines) telegram(t *meter.Telegram) {
 	l.summary.Telegrams++
 	line := telegramLine{Type: "telegram", Offset: t.Offset, End: t.End, CRC: t.Checksum,
-		SensorTime: timeOf(t.SensorTime), Values: make([]valueObject, 0, len(t.Values))}
+		SensorTime: timeOf(t.SensorTime), Quirk: t.Quirk, Values: make([]valueObject, 0, len(t.Values))}
 	if t.Device != "" {
 		line.ServerID = &t.Device
 	}

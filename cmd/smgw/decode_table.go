@@ -114,6 +114,9 @@ func linesOf(m *meter.Telegram) []string {
 	rows := make([][4]string, 0, len(m.Values)) // code, words, number, unit
 	var widths [4]int
 	var quirks []string
+	if m.Quirk != "" {
+		quirks = append(quirks, m.Quirk)
+	}
 	for i := range m.Values {
 		row, quirk := rowOf(&m.Values[i])
 		if quirk != "" && !slices.Contains(quirks, quirk) {
