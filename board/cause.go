@@ -21,6 +21,7 @@ const (
 	ClockNotSet                     // the clock follows no source
 	HeadEndUnreachable              // nothing can be delivered
 	CertificateEnding               // a certificate ends soon, or has ended
+	PayloadRefused                  // a payload was refused for good and waits for a person
 )
 
 var causes = [...]struct{ name, meaning, remedy string }{
@@ -33,6 +34,7 @@ var causes = [...]struct{ name, meaning, remedy string }{
 	ClockNotSet:        {"clock_not_set", "the clock is not set, or not synchronised", "give the gateway a network with a time server; chronyc tracking or timedatectl says more"},
 	HeadEndUnreachable: {"headend_unreachable", "the head-end cannot be reached", "check the network; smgw status has the last answer of the head-end"},
 	CertificateEnding:  {"certificate_ending", "a certificate ends soon or has ended", "have the certificate renewed; smgw status has its last day"},
+	PayloadRefused:     {"payload_refused", "the head-end refused a payload for good", "smgw outbox shows which and why; retry or give it up there"},
 }
 
 // Causes lists every cause, AllWell first, then the most urgent first.

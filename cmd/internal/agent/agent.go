@@ -54,6 +54,9 @@ type Agent struct {
 	kept     map[string]meter.BoundaryReading // by meter, the newest in the store
 	retained form.Date                        // the day on which old data were last erased
 	trouble  trouble
+
+	askedAside time.Time // when the store was last asked for what was set aside
+	setAside   int       // how many payloads those were
 }
 
 // meterState is one meter's line and what came of it.

@@ -313,6 +313,7 @@ func TestAgentSetsAsideWhatIsRefusedForGood(t *testing.T) {
 		return true
 	}))
 	require.Equal(t, 1, refused)
+	require.Equal(t, []board.Cause{board.PayloadRefused}, b.lamps.last)
 }
 
 // A lost acknowledgement: the payload is there, the agent does not know, tries

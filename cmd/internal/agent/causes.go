@@ -21,7 +21,7 @@ const (
 
 // causes are what is wrong now, the most urgent first.
 func (a *Agent) causes(now meter.Stamp) []board.Cause {
-	var held [board.CertificateEnding + 1]bool
+	held := map[board.Cause]bool{}
 	held[board.StoreInTrouble] = a.unsaved.err != nil
 	for _, m := range a.meters {
 		if c := m.cause(now.Time, a.started); c != board.AllWell {
@@ -36,6 +36,7 @@ func (a *Agent) causes(now meter.Stamp) []board.Cause {
 		held[board.StoreInTrouble] = held[board.StoreInTrouble] || state.storeErr != nil
 	}
 	held[board.CertificateEnding] = !a.CertificatesEnd.IsZero() && now.Time.After(a.CertificatesEnd.Add(-endsSoon))
+	held[board.PayloadRefused] = a.refused(now.Time)
 
 	var causes []board.Cause
 	for _, c := range board.Causes() {
@@ -44,6 +45,22 @@ func (a *Agent) causes(now meter.Stamp) []board.Cause {
 		}
 	}
 	return causes
+}
+
+// refused reports whether a payload was set aside and waits for a person. The
+// store is asked once a minute.
+func (a *Agent) refused(now time.Time) bool {
+	if since := now.Sub(a.askedAside); since < 0 || since >= time.Minute {
+		a.askedAside, a.setAside = now, 0
+		backlog, err := a.Store.Backlog(now)
+		if err != nil {
+			a.Log.Error("reading the outbox", "err", err)
+		}
+		for _, b := range backlog {
+			a.setAside += b.SetAside
+		}
+	}
+	return a.setAside > 0
 }
 
 // cause says what is wrong with a meter's line: it cannot be opened, nothing
@@ -75,11 +92,14 @@ func (m *meterState) cause(now, started time.Time) board.Cause {
 // hour: a reader with a loose plug must not wear out the flash.
 type trouble struct {
 	quarter meter.Quarter
-	held    [board.CertificateEnding + 1]bool // at any moment of the quarter hour
-	said    string                            // what the journal says last
+	held    map[board.Cause]bool // at any moment of the quarter hour
+	said    string               // what the journal says last
 }
 
 func (t *trouble) note(a *Agent, now meter.Stamp, causes []board.Cause) {
+	if t.held == nil {
+		t.held = map[board.Cause]bool{}
+	}
 	for _, c := range causes {
 		t.held[c] = true
 	}
@@ -93,7 +113,7 @@ func (t *trouble) note(a *Agent, now meter.Stamp, causes []board.Cause) {
 			names = append(names, c.String())
 		}
 	}
-	t.held = [board.CertificateEnding + 1]bool{}
+	clear(t.held)
 	first := t.quarter == 0
 	t.quarter = quarter
 	if all := cmp.Or(strings.Join(names, " "), board.AllWell.String()); all != t.said && !first {

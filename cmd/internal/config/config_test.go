@@ -284,8 +284,8 @@ func TestProblems(t *testing.T) {
 			`:11:10: causes is an empty list; name causes, or leave it out for all of them`,
 			`:12:9: line is missing in [[board.lamp]]; want line = "STATUS", a line's name, or line = 17, its offset`,
 			`:13:14: active_low is a whole number; want true or false, as in active_low = true`,
-			`:14:11: causes: cause "all_wel"; want one of all_well, store_in_trouble, reader_silent, no_sml, sml_refused, pin_needed, clock_not_set, headend_unreachable, certificate_ending`,
-			`:14:22: causes: cause "3"; want one of all_well, store_in_trouble, reader_silent, no_sml, sml_refused, pin_needed, clock_not_set, headend_unreachable, certificate_ending`}},
+			`:14:11: causes: cause "all_wel"; want one of all_well, store_in_trouble, reader_silent, no_sml, sml_refused, pin_needed, clock_not_set, headend_unreachable, certificate_ending, payload_refused`,
+			`:14:22: causes: cause "3"; want one of all_well, store_in_trouble, reader_silent, no_sml, sml_refused, pin_needed, clock_not_set, headend_unreachable, certificate_ending, payload_refused`}},
 		"two lamps on a line": {`[headend]`, "[board]\nchip = \"gpiochip0\"\n[[board.lamp]]\nline = true\n[[board.lamp]]\nline = 0\n[[board.lamp]]\nline = 0x0\n[headend]", []string{
 			`:10:8: line is true or false; want a text in quotes or a whole number, as in line = "STATUS" or 17`,
 			`:14:8: line 0 has a lamp already; each lamp has a line of its own`}},
