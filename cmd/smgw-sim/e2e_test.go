@@ -283,3 +283,39 @@ func mustTime(t *testing.T, s string) time.Time {
 	require.NoError(t, err)
 	return at
 }
+
+// A store that was damaged while nobody looked: the agent carries over what it
+// can, goes on, and says so to people and to the head-end.
+func TestAgentTellsOfADamagedStore(t *testing.T) {
+	l := newLine(t)
+	a := l.agent()
+	m := l.meter()
+	l.waitUntil("2026-10-31T20:00:00+01:00")
+	require.NoError(t, a.Process.Kill())
+	a.Wait()
+	store, err := os.ReadFile(l.path("gateway", "store.db"))
+	require.NoError(t, err)
+	for at := 2*4096 + 100; at < len(store); at += 3 * 4096 { // a third of all pages
+		store[at] ^= 0x40
+	}
+	require.NoError(t, os.WriteFile(l.path("gateway", "store.db"), store, 0o600))
+
+	a = l.agent()
+	require.NoError(t, m.Wait())
+	l.waitUntil(lineUntil)
+	s, err := l.status()
+	require.NoError(t, err)
+	require.NotEmpty(t, s.Store.Damage)
+	require.FileExists(t, s.Store.DamagedFile)
+	require.Contains(t, l.sh("smgw", "status", "--config", "smgw.toml"), "was damaged")
+	deliveries, err := l.control.Deliveries(t.Context())
+	require.NoError(t, err)
+	told := false
+	for _, d := range deliveries {
+		for _, n := range d.Payload.Notices {
+			told = told || n.Kind == "store_damaged"
+		}
+	}
+	require.True(t, told, "the head-end learns of it")
+	l.terminate(a)
+}

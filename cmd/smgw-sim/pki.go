@@ -17,7 +17,7 @@ func newPKICommand() *cobra.Command {
 		Short: "A development PKI: root, sub-CA, the head-end's certificate, and gateways enrolled with their contracts",
 		Args:  cobra.NoArgs,
 		Example: `  smgw-sim pki init --pki ./pki --headend ./headend
-  smgw identity create --dir ./identity --gateway EPPC0210000001
+  smgw identity create --dir ./identity --gateway ESMG0000000001
   smgw-sim pki enrol --pki ./pki --headend ./headend --identity ./identity --contract smgw.toml`,
 	}
 	cmd.AddCommand(newPKIInitCommand(), newPKIEnrolCommand(), newPKIHeadEndCommand())

@@ -68,7 +68,7 @@ back beside them: smgw identity show says what goes where.
 
 Keys that exist are not touched, unless --replace is given: their certificates
 are void then and are removed.`,
-		Example: "  smgw identity create\n  smgw identity create --dir ./identity --gateway EPPC0210000001",
+		Example: "  smgw identity create\n  smgw identity create --dir ./identity --gateway ESMG0000000001",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, configured, err := folder.find()

@@ -87,6 +87,12 @@ func printStatus(out io.Writer, s *control.Status) error {
 	if s.Store.Error != "" {
 		fmt.Fprintf(w, "\ttakes nothing: %s; %d readings wait in memory\n", s.Store.Error, s.Store.Unsaved)
 	}
+	if s.Store.Damage != "" {
+		fmt.Fprintf(w, "\twas damaged (%s); what could be read is carried over, the old file is %s\n", s.Store.Damage, s.Store.DamagedFile)
+	}
+	if s.Store.Untold > 0 {
+		fmt.Fprintf(w, "\t%d losses, told with the next payload; smgw journal has them\n", s.Store.Untold)
+	}
 	for _, e := range s.Endpoints {
 		fmt.Fprintf(w, "endpoint\t%s\n\t%d waiting, %d set aside, reached %s, last acknowledged %s\n", e.Endpoint, e.Waiting, e.SetAside, maybe(e.Reached), maybe(e.LastSuccess))
 		if e.Oldest != nil {

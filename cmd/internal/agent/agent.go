@@ -37,7 +37,8 @@ type Options struct {
 	Lamps           board.Lamps
 	Clock           Clock
 	Log             *slog.Logger
-	InStep          bool // the bench's: deliver between telegrams, end when every source has ended
+	Recovery        *buffer.Recovery // what became of a damaged store; nil when it was sound
+	InStep          bool             // the bench's: deliver between telegrams, end when every source has ended
 }
 
 // Agent is one gateway's agent. Its state is in few places: the store, the
@@ -54,9 +55,7 @@ type Agent struct {
 	kept     map[string]meter.BoundaryReading // by meter, the newest in the store
 	retained form.Date                        // the day on which old data were last erased
 	trouble  trouble
-
-	askedAside time.Time // when the store was last asked for what was set aside
-	setAside   int       // how many payloads those were
+	burdens  burdens
 }
 
 // meterState is one meter's line and what came of it.

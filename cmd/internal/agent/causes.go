@@ -2,6 +2,7 @@ package agent
 
 import (
 	"cmp"
+	"errors"
 	"strings"
 	"time"
 
@@ -22,7 +23,8 @@ const (
 // causes are what is wrong now, the most urgent first.
 func (a *Agent) causes(now meter.Stamp) []board.Cause {
 	held := map[board.Cause]bool{}
-	held[board.StoreInTrouble] = a.unsaved.err != nil
+	a.burdens.ask(a, now.Time)
+	held[board.StoreInTrouble] = a.unsaved.err != nil || a.burdens.untold > 0
 	for _, m := range a.meters {
 		if c := m.cause(now.Time, a.started); c != board.AllWell {
 			held[c] = true
@@ -36,7 +38,7 @@ func (a *Agent) causes(now meter.Stamp) []board.Cause {
 		held[board.StoreInTrouble] = held[board.StoreInTrouble] || state.storeErr != nil
 	}
 	held[board.CertificateEnding] = !a.CertificatesEnd.IsZero() && now.Time.After(a.CertificatesEnd.Add(-endsSoon))
-	held[board.PayloadRefused] = a.refused(now.Time)
+	held[board.PayloadRefused] = a.burdens.setAside > 0
 
 	var causes []board.Cause
 	for _, c := range board.Causes() {
@@ -47,20 +49,27 @@ func (a *Agent) causes(now meter.Stamp) []board.Cause {
 	return causes
 }
 
-// refused reports whether a payload was set aside and waits for a person. The
-// store is asked once a minute.
-func (a *Agent) refused(now time.Time) bool {
-	if since := now.Sub(a.askedAside); since < 0 || since >= time.Minute {
-		a.askedAside, a.setAside = now, 0
-		backlog, err := a.Store.Backlog(now)
-		if err != nil {
-			a.Log.Error("reading the outbox", "err", err)
-		}
-		for _, b := range backlog {
-			a.setAside += b.SetAside
-		}
+// burdens are what the store holds that a person must know of.
+type burdens struct {
+	asked    time.Time // when the store was last asked: once a minute is enough
+	setAside int       // payloads that were refused for good
+	untold   int       // losses that no head-end knows of yet
+}
+
+func (b *burdens) ask(a *Agent, now time.Time) {
+	if since := now.Sub(b.asked); since >= 0 && since < time.Minute {
+		return
 	}
-	return a.setAside > 0
+	*b = burdens{asked: now}
+	backlog, err := a.Store.Backlog(now)
+	for _, queue := range backlog {
+		b.setAside += queue.SetAside
+	}
+	losses, lossErr := a.Store.Losses()
+	b.untold = len(losses)
+	if err := errors.Join(err, lossErr); err != nil {
+		a.Log.Error("looking into the store", "err", err)
+	}
 }
 
 // cause says what is wrong with a meter's line: it cannot be opened, nothing

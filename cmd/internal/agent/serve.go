@@ -63,6 +63,7 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 	a, err := New(Options{
 		Config: c, Store: store, Signer: own.Signature.Signer, KeyID: own.Signature.KeyID(),
 		CertificatesEnd: own.NotAfter(),
+		Recovery:        recovery,
 		Client:          client, Lamps: lamps, Clock: clock, Log: log, InStep: inStep,
 	})
 	if err != nil {

@@ -43,6 +43,10 @@ func (a *Agent) Status() (*control.Status, error) {
 		Store:    control.StoreStatus{Stats: stats, Unsaved: len(a.unsaved.waiting)},
 		CertsEnd: a.CertificatesEnd,
 	}
+	s.Store.Untold = a.burdens.untold
+	if a.Recovery != nil {
+		s.Store.Damage, s.Store.DamagedFile = a.Recovery.Cause, a.Recovery.SetAside
+	}
 	if a.unsaved.err != nil {
 		s.Store.Error = a.unsaved.err.Error()
 	}

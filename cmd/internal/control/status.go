@@ -49,8 +49,11 @@ type MeterStatus struct {
 // StoreStatus is how the store is.
 type StoreStatus struct {
 	buffer.Stats
-	Unsaved int    `json:"unsaved"` // boundary readings that wait in memory because the store takes none
-	Error   string `json:"error,omitempty"`
+	Unsaved     int    `json:"unsaved"` // boundary readings that wait in memory because the store takes none
+	Error       string `json:"error,omitempty"`
+	Untold      int    `json:"untold"`                 // losses that the head-end does not know of yet
+	Damage      string `json:"damage,omitempty"`       // what was wrong with the store when the agent started
+	DamagedFile string `json:"damaged_file,omitempty"` // where the damaged file is kept
 }
 
 // EndpointStatus is one endpoint's queue.
