@@ -542,7 +542,7 @@ func TestControlSocketAnswers(t *testing.T) {
 	defer server.Close()
 
 	_, err = control.Listen(socket)
-	require.ErrorContains(t, err, "another agent answers there")
+	require.ErrorContains(t, err, "answers there already")
 	var s control.Status
 	require.NoError(t, control.Get(t.Context(), socket, control.StatusPath, &s))
 	require.Equal(t, "ESMG0000000001", s.Gateway)

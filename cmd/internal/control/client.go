@@ -23,14 +23,16 @@ type Client struct {
 
 // Dial asks the agent behind a socket. It connects with the first question.
 func Dial(socket string) *Client {
-	return &Client{
-		&http.Transport{
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, "unix", socket)
-			},
-			DisableKeepAlives: true,
+	return &Client{Transport(socket), "the agent behind " + socket}
+}
+
+// Transport makes every request to the socket, whatever its URL's host.
+func Transport(socket string) http.RoundTripper {
+	return &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
 		},
-		"the agent behind " + socket,
+		DisableKeepAlives: true,
 	}
 }
 

@@ -20,12 +20,12 @@ import (
 )
 
 // Listen opens the socket at path, readable and writable by its owner and
-// group only. A socket left behind by an agent that died is replaced; one
+// group only. A socket left behind by a process that died is replaced; one
 // that still answers is an error.
 func Listen(path string) (net.Listener, error) {
 	if c, err := net.Dial("unix", path); err == nil {
 		c.Close()
-		return nil, fmt.Errorf("control socket %s: another agent answers there: stop it first (systemctl stop smgw)", path)
+		return nil, fmt.Errorf("control socket %s: a running process answers there already: stop that one first (an agent with systemctl stop smgw)", path)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("control socket: removing the old one: %w", err)

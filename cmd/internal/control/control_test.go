@@ -143,7 +143,7 @@ func TestWhereNoAgentAnswers(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, runs)
 	_, err = control.Listen(path)
-	require.ErrorContains(t, err, "another agent answers")
+	require.ErrorContains(t, err, "answers there already")
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o660), info.Mode().Perm())

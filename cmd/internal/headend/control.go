@@ -7,11 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os"
-	"syscall"
 	"time"
+
+	"smgw/cmd/internal/control"
 )
 
 // The control socket speaks HTTP with JSON:
@@ -21,9 +20,9 @@ import (
 //	PUT /faults       replaces them
 //	GET /deliveries   one Delivery a line, in the order of arrival
 func (h *HeadEnd) serveControl(path string) error {
-	listener, err := listenUnix(path)
+	listener, err := control.Listen(path)
 	if err != nil {
-		return fmt.Errorf("control socket: %w", err)
+		return err
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /endpoint", func(w http.ResponseWriter, _ *http.Request) {
@@ -60,34 +59,12 @@ func (h *HeadEnd) serveControl(path string) error {
 	return nil
 }
 
-// listenUnix listens at path. A socket that a killed process left behind is
-// taken over; one that somebody listens at is not.
-func listenUnix(path string) (net.Listener, error) {
-	l, err := net.Listen("unix", path)
-	if !errors.Is(err, syscall.EADDRINUSE) {
-		return l, err
-	}
-	if conn, dialErr := net.Dial("unix", path); dialErr == nil {
-		conn.Close()
-		return nil, err
-	}
-	if err := os.Remove(path); err != nil {
-		return nil, err
-	}
-	return net.Listen("unix", path)
-}
-
 // Control talks to the control socket of a head-end in another process.
 type Control struct{ http *http.Client }
 
 // NewControl returns the control of the head-end with this socket.
 func NewControl(path string) *Control {
-	return &Control{&http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path)
-		},
-		DisableKeepAlives: true,
-	}}}
+	return &Control{&http.Client{Transport: control.Transport(path)}}
 }
 
 // Endpoint asks for the head-end's base URL.
