@@ -91,6 +91,12 @@ func (s *Store) stopFlush() {
 	}
 }
 
+// lateError is what kept acknowledgements from being written.
+type lateError struct{ err error }
+
+func (e *lateError) Error() string { return "write acknowledgements: " + e.err.Error() }
+func (e *lateError) Unwrap() error { return e.err }
+
 // putLate writes acknowledgements.
 func (t *txn) putLate(all []late) error {
 	for _, l := range all {

@@ -279,15 +279,27 @@ func (s *Store) update(fn func(*txn) error) error {
 		return ErrClosed
 	}
 	late := s.outbox.lates()
-	if len(late) > 0 && s.db.View(func(tx *bolt.Tx) error { _, err := readLink(tx, metaHead); return err }) != nil {
-		late = nil // what makes a journal entry impossible must not stop readings
+	err := s.commit(fn, late)
+	if err != nil && len(late) > 0 {
+		// Acknowledgements must not keep readings out: where they may be what
+		// failed, and nothing was written yet, they wait on.
+		var lateErr *lateError
+		if errors.As(err, &lateErr) || errors.Is(err, bolterrors.ErrMaxSizeReached) {
+			err = s.commit(fn, nil)
+		}
 	}
+	return err
+}
+
+// commit runs fn, and writes acknowledgements, in one commit.
+func (s *Store) commit(fn func(*txn) error, late []late) error {
 	t := &txn{}
 	dirty := s.outbox.dirty()
 	var refused error // by us: nothing was written
 	err := s.db.Update(func(tx *bolt.Tx) error {
 		t.Tx = tx
-		if refused = t.putLate(late); refused != nil {
+		if err := t.putLate(late); err != nil {
+			refused = &lateError{err}
 			return refused
 		}
 		for _, it := range dirty {
