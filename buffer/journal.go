@@ -76,13 +76,19 @@ func (t *txn) append(events []Event) error {
 	}
 	journal := t.Bucket(bucketJournal)
 	journal.FillPercent = 1
+	if events, err = t.boundJournal(events); err != nil {
+		return err
+	}
 	for _, e := range events {
+		e.Detail = bounded(e.Detail)
 		p := encodeEvent(&e)
 		head = link{head.seq + 1, chain(head, p)}
 		key := sequenceKey(head.seq)
-		if err := journal.Put(key, seal(kindJournal, key, append(p, head.hash[:]...))); err != nil {
+		value := seal(kindJournal, key, append(p, head.hash[:]...))
+		if err := journal.Put(key, value); err != nil {
 			return err
 		}
+		t.journalBytes += int64(elementSize(key, value))
 	}
 	return writeLink(t.Tx, metaHead, head)
 }

@@ -285,6 +285,7 @@ func (s *Store) retainJournal(now time.Time, p Policy, r *Retained) error {
 		}
 		n, err := eraseJournalUpTo(t.Tx, last.seq)
 		r.Entries += n
+		t.journalBytes = bucketBytes(t.Bucket(bucketJournal)) - s.journalBytes
 		return err
 	})
 }

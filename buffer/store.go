@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"crypto"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -67,6 +68,9 @@ type Options struct {
 	// Limit is how many bytes of the file may be in use; 0 is DefaultLimit. The
 	// file itself may be 1.3 MB larger.
 	Limit int64
+	// Key signs where the journal begins after a flood made it give up its old
+	// end; it may be nil. Retain signs with the key of its policy.
+	Key crypto.Signer
 	// ReadOnly opens a store to look into it: others may too at the same time,
 	// what writes returns an error, and none is begun where none is.
 	ReadOnly bool
@@ -84,6 +88,8 @@ type Store struct {
 	write  sync.Mutex  // one writer at a time: what is in memory changes with its commit
 	flush  *time.Timer // set while acknowledgements wait for a commit
 	outbox outbox
+	// journalBytes is the size of the journal, as of the last commit
+	journalBytes int64
 }
 
 // Open opens the store at path, or begins one. It does not look for damage:
@@ -267,6 +273,9 @@ func (s *Store) Path() string { return s.path }
 type txn struct {
 	*bolt.Tx
 	items []Item // new state of items, without bodies
+
+	store        *Store // nil while a damaged store is recovered
+	journalBytes int64  // by how much the journal grew
 }
 
 // update runs fn in one durable commit.
@@ -293,7 +302,7 @@ func (s *Store) update(fn func(*txn) error) error {
 
 // commit runs fn, and writes acknowledgements, in one commit.
 func (s *Store) commit(fn func(*txn) error, late []late) error {
-	t := &txn{}
+	t := &txn{store: s}
 	dirty := s.outbox.dirty()
 	var refused error // by us: nothing was written
 	err := s.db.Update(func(tx *bolt.Tx) error {
@@ -323,6 +332,7 @@ func (s *Store) commit(fn func(*txn) error, late []late) error {
 	if s.outbox.lateWritten(len(late)); len(s.outbox.lates()) == 0 {
 		s.stopFlush()
 	}
+	s.journalBytes += t.journalBytes
 	s.outbox.clean(dirty)
 	for _, it := range t.items {
 		s.outbox.apply(it)
@@ -348,6 +358,7 @@ func (s *Store) load(schema uint64) error {
 				return &DamagedError{s.path, "bucket " + string(t.bucket), "it is not there"}
 			}
 		}
+		s.journalBytes = bucketBytes(tx.Bucket(bucketJournal))
 		return s.outbox.load(tx.Bucket(bucketItems))
 	})
 }
