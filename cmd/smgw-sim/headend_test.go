@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"smgw/cmd/internal/config"
+	"smgw/cmd/internal/config/configtest"
 	"smgw/cmd/internal/headend"
 	"smgw/meter/form"
 	"smgw/meter/form/wire"
@@ -21,29 +22,6 @@ import (
 	"smgw/tls/identity"
 	"smgw/tls/profile"
 )
-
-const headEndContract = `
-[contract]
-edition = "BK6-18-032"
-melo = "DE00056266802AO6G56M11SN51G21M24S"
-
-[[market_location]]
-malo = "41373559241"
-direction = "draw"
-class = "B"
-
-[[market_location.receiver]]
-role = "LF"
-partner_id = "9900357000004"
-
-[[market_location.receiver]]
-role = "NB"
-partner_id = "9900357000005"
-
-[[market_location.receiver]]
-role = "ÜNB"
-partner_id = "9900357000006"
-`
 
 func TestWhatAHeadEndAcknowledgedSurvivesItsKill(t *testing.T) {
 	dir := t.TempDir()
@@ -78,7 +56,7 @@ func TestWhatAHeadEndAcknowledgedSurvivesItsKill(t *testing.T) {
 func enrolGateway(t *testing.T, dir string) *identity.Identity {
 	t.Helper()
 	contract := filepath.Join(dir, "contract.toml")
-	require.NoError(t, os.WriteFile(contract, []byte(headEndContract), 0o600))
+	require.NoError(t, os.WriteFile(contract, []byte(configtest.ClassB), 0o600))
 	pki, err := authority.Create(filepath.Join(dir, "pki"))
 	require.NoError(t, err)
 	require.NoError(t, equipHeadEnd(pki, filepath.Join(dir, "headend"), []string{"127.0.0.1"}, authority.Sound))

@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"smgw/cmd/internal/config"
+	"smgw/cmd/internal/config/configtest"
 	"smgw/cmd/internal/headend"
 	"smgw/meter/form"
 	"smgw/meter/form/wire"
@@ -27,29 +28,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-const contract = `
-[contract]
-edition = "BK6-18-032"
-melo = "DE00056266802AO6G56M11SN51G21M24S"
-
-[[market_location]]
-malo = "41373559241"
-direction = "draw"
-class = "B"
-
-[[market_location.receiver]]
-role = "LF"
-partner_id = "9900357000004"
-
-[[market_location.receiver]]
-role = "NB"
-partner_id = "9900357000005"
-
-[[market_location.receiver]]
-role = "ÜNB"
-partner_id = "9900357000006"
-`
 
 // bench is a PKI, a head-end and one gateway enrolled there.
 type bench struct {
@@ -98,7 +76,7 @@ func (b *bench) enrol(t *testing.T, id string) *gateway {
 	t.Helper()
 	g, issued := b.stranger(t, id)
 	file := filepath.Join(t.TempDir(), "contract.toml")
-	require.NoError(t, os.WriteFile(file, []byte(contract), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(configtest.ClassB), 0o600))
 	require.NoError(t, headend.Enrol(b.dir, id, issued, file))
 	return g
 }
@@ -146,7 +124,7 @@ func (b *bench) put(t *testing.T, id string, body []byte) deliver.Result {
 func october(t *testing.T) form.Payload {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "contract.toml")
-	require.NoError(t, os.WriteFile(file, []byte(contract), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(configtest.ClassB), 0o600))
 	c, err := config.LoadContract(file)
 	require.NoError(t, err)
 	day := form.Date{Year: 2026, Month: time.November, Day: 1}
@@ -321,28 +299,9 @@ func TestWhatIsHereStaysAcknowledgedWhenTheContractChanges(t *testing.T) {
 	p := october(t)
 	require.Equal(t, deliver.Stored, b.deliver(t, p).Outcome)
 	file := filepath.Join(b.dir, "gateways", "gateway-1", "contract.toml")
-	require.NoError(t, os.WriteFile(file, []byte(classA), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(configtest.ClassA), 0o600))
 	require.Equal(t, deliver.AlreadyStored, b.deliver(t, p).Outcome)
 }
-
-const classA = `
-[contract]
-edition = "BK6-18-032"
-melo = "DE00056266802AO6G56M11SN51G21M24S"
-
-[[market_location]]
-malo = "41373559241"
-direction = "draw"
-class = "A"
-
-[[market_location.receiver]]
-role = "LF"
-partner_id = "9900357000004"
-
-[[market_location.receiver]]
-role = "NB"
-partner_id = "9900357000005"
-`
 
 func TestItSurvivesARestart(t *testing.T) {
 	b := newBench(t)
