@@ -43,7 +43,7 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 		return fmt.Errorf("%s says the gateway is %q, but the certificates in %s are for %q: correct the id, or enrol this gateway anew",
 			c.File, c.Gateway.ID, IdentityDir(c), own.GatewayID)
 	}
-	store, recovery, err := buffer.OpenChecked(StorePath(c), buffer.Options{}, clock.Now().Time, CheckStore)
+	store, recovery, err := buffer.OpenChecked(StorePath(c), buffer.Options{Key: own.Signature.Signer}, clock.Now().Time, CheckStore)
 	if err != nil {
 		return err
 	}
