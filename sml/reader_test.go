@@ -123,8 +123,10 @@ func TestReaderLosesNoFrameToAnothersFault(t *testing.T) {
 				damaged, lost := fault(t, frame)
 				// A doubled byte may stand behind the frame, a lost one be
 				// among equals: what the frame alone gives is what must come.
-				if lost && len(payloads(readAll(t, bytes.NewReader(damaged), len(damaged)))) == 0 {
-					whole = nil
+				// That may be another payload: the other CRC fits by chance once
+				// in thousands of frames.
+				if lost {
+					whole = payloads(readAll(t, bytes.NewReader(damaged), len(damaged)))
 				}
 				frame = damaged
 			}
