@@ -71,14 +71,14 @@ func (s *Store) acknowledge(id string, at time.Time, events []Event) error {
 // writeLate writes what waited in vain for another commit. What cannot be
 // written waits on.
 func (s *Store) writeLate() {
-	err := s.update(func(*txn) error { return nil })
+	_ = s.update(func(*txn) error { return nil }) // its error is that of the next call that writes
 	s.write.Lock()
 	defer s.write.Unlock()
 	if s.flush == nil {
 		return // closed, or written meanwhile
 	}
 	s.flush = nil
-	if err != nil && len(s.outbox.lates()) > 0 {
+	if len(s.outbox.lates()) > 0 {
 		s.flush = time.AfterFunc(latestWrite, s.writeLate)
 	}
 }
