@@ -80,9 +80,9 @@ func (p *process) stop() error {
 // errGone ends a wait: what is waited for cannot come any more.
 type errGone struct{ error }
 
-// waitFor asks until it gets an answer, for half a minute at the most.
+// waitFor asks until it gets an answer, for two minutes at the most: a busy machine is no fault.
 func waitFor[T any](ctx context.Context, what string, ask func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	for {
 		answer, err := ask(ctx)
