@@ -68,6 +68,15 @@ func (s *Store) acknowledge(id string, at time.Time, events []Event) error {
 	})
 }
 
+// Flush writes acknowledgements that wait for another commit now: for who wants
+// to read them in the journal.
+func (s *Store) Flush() error {
+	if len(s.outbox.lates()) == 0 {
+		return nil
+	}
+	return s.update(func(*txn) error { return nil })
+}
+
 // writeLate writes what waited in vain for another commit. What cannot be
 // written waits on.
 func (s *Store) writeLate() {

@@ -43,6 +43,14 @@ func TestAcknowledgementsCostNoCommitOfTheirOwn(t *testing.T) {
 		require.NoError(t, s.Journal(0, func(e buffer.Entry) bool { kinds = append(kinds, e.Kind); return true }))
 		require.Equal(t, []string{"delivered"}, kinds)
 	})
+	t.Run("Flush writes them for who wants to see them now", func(t *testing.T) {
+		s, before := begin(t)
+		require.NoError(t, s.Flush())
+		require.Equal(t, before, commits(s), "nothing waits")
+		require.NoError(t, s.Acknowledge(item(1).ID, noon, event("delivered")))
+		require.NoError(t, s.Flush())
+		require.Equal(t, before+1, commits(s))
+	})
 	t.Run("a power cut before that makes the item wait again", func(t *testing.T) {
 		s, _ := begin(t)
 		require.NoError(t, s.Acknowledge(item(1).ID, noon, event("delivered")))
