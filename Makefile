@@ -67,14 +67,7 @@ interop: toolchain ## what is sent, read by other people's CBOR and COSE librari
 
 FUZZTIME ?= 1m
 fuzz: toolchain ## every fuzz target for FUZZTIME (default 1m)
-	@set -e; for pkg in $$($(GO) list ./...); do \
-	  dir=$$($(GO) list -f '{{.Dir}}' $$pkg); \
-	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$dir/*_test.go 2>/dev/null | sed 's/^func //'); do \
-	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s $$pkg; done; done
-
-MINUTES ?= 30
-soak: toolchain ## the long tests of faults for MINUTES (default 30), with a table at the end
-	@hack/soak.sh $(MINUTES)
+	@GO=$(GO) hack/fuzz $(FUZZTIME)
 
 bench: toolchain ## all benchmarks; docs/measurements.md has the figures
 	$(GO) test -run '^$$' -bench . -benchmem ./...
