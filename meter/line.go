@@ -20,6 +20,13 @@ type Line struct {
 	Log    *slog.Logger     // nil: says nothing
 	Now    func() time.Time // dates the State; nil: the system's clock
 
+	// Progress, where set, is called at each turn of Run: after every attempt to
+	// open the source, every read and every pause, whatever came of it. While
+	// Run reads a live source that is at least once in TurnLimit, a silent meter
+	// and an unplugged reader included; a line that hangs, or whose handle does,
+	// calls it no more. It must not wait.
+	Progress func()
+
 	mu    sync.Mutex
 	state LineState
 }
@@ -45,6 +52,10 @@ const (
 	firstPause = time.Second
 	lastPause  = 30 * time.Second // a technician with the plug in his hand is watching
 )
+
+// TurnLimit is the longest time between two calls of a Line's Progress while
+// its source is live and its handle returns at once.
+const TurnLimit = SilenceLimit + lastPause
 
 // Run reads until the context is cancelled, and returns its error, or until
 // the end of a source that is not live, and returns io.EOF. Another error is
@@ -76,6 +87,7 @@ func (l *Line) Run(ctx context.Context, handle func(Telegram)) error {
 			timer.Stop()
 			return ctx.Err()
 		case <-timer.C:
+			l.progress()
 		}
 		pause = min(2*pause, lastPause)
 	}
@@ -85,6 +97,7 @@ func (l *Line) Run(ctx context.Context, handle func(Telegram)) error {
 // source has only by a fault.
 func (l *Line) runOnce(ctx context.Context, log *foldingLog, handle func(Telegram)) error {
 	source, err := l.Source.Open(ctx)
+	l.progress()
 	if err != nil {
 		return err
 	}
@@ -135,6 +148,7 @@ type lineReader struct {
 
 func (r lineReader) Read(p []byte) (int, error) {
 	n, err := r.Reader.Read(p)
+	r.line.progress()
 	if n > 0 {
 		l := r.line
 		l.mu.Lock()
@@ -163,6 +177,12 @@ func (l *Line) now() time.Time {
 		return l.Now()
 	}
 	return time.Now()
+}
+
+func (l *Line) progress() {
+	if l.Progress != nil {
+		l.Progress()
+	}
 }
 
 func (l *Line) opened() {

@@ -268,3 +268,60 @@ func TestALineSaysOnceThatItIsLostAndFound(t *testing.T) {
 		require.Contains(t, log.String(), `after=7s`)
 	})
 }
+
+// hanging is what a source opens to whose read never comes back: a driver's fault.
+type hanging struct{ closed chan struct{} }
+
+func (h hanging) Read([]byte) (int, error) { <-h.closed; return 0, os.ErrClosed }
+func (h hanging) Close() error             { close(h.closed); return nil }
+
+// A watchdog is fed by a line that is silent, or cannot be opened, and by none
+// that hangs.
+func TestALineThatDoesNotHangShowsProgress(t *testing.T) {
+	silent := func() (io.ReadCloser, error) {
+		near, _ := net.Pipe()
+		return meter.LimitSilence(near), nil
+	}
+	for name, open := range map[string]func() (io.ReadCloser, error){
+		"silent": silent,
+		"gone":   func() (io.ReadCloser, error) { return nil, errors.New("no port") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				last, longest := time.Now(), time.Duration(0)
+				line := &meter.Line{Source: &flaky{open: open}, Progress: func() {
+					longest = max(longest, time.Since(last))
+					last = time.Now()
+				}}
+				stop := run(t, line, ignore)
+				time.Sleep(24 * time.Hour)
+				stop()
+				require.LessOrEqual(t, max(longest, time.Since(last)), meter.TurnLimit)
+			})
+		})
+	}
+	for name, stuck := range map[string]func(*meter.Line) func(meter.Telegram){
+		"a read that hangs": func(l *meter.Line) func(meter.Telegram) {
+			l.Source = &flaky{open: func() (io.ReadCloser, error) { return hanging{make(chan struct{})}, nil }}
+			return ignore
+		},
+		"a handle that hangs": func(l *meter.Line) func(meter.Telegram) {
+			l.Source = &flaky{open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(telegrams(1))), nil }}
+			return func(meter.Telegram) { time.Sleep(time.Hour) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var turns atomic.Int64
+				line := &meter.Line{Progress: func() { turns.Add(1) }}
+				stop := run(t, line, stuck(line))
+				time.Sleep(time.Second)
+				before := turns.Load()
+				require.NotZero(t, before)
+				time.Sleep(meter.TurnLimit)
+				require.Equal(t, before, turns.Load())
+				stop()
+			})
+		})
+	}
+}
