@@ -1,6 +1,7 @@
 // Package buffer keeps what a gateway must not lose: boundary readings, what
 // waits for delivery, how far each series of payloads is built, contract
-// versions, and the journal. It is one bbolt file on flash.
+// versions, notes of what happened once, and the journal. It is one bbolt file
+// on flash.
 //
 // # Promise
 //
@@ -36,6 +37,7 @@
 //	journal     j     sequence(8)                        event, SHA-256 chained
 //	losses      l     sequence(8)                        what was lost, counted and dated
 //	minutes     n     meter 00 minute(4) device          minute reading (schema 2)
+//	notes       o     id                                 what happened once: done, quarter, text (schema 3)
 //
 // # Flash
 //
@@ -48,12 +50,13 @@
 //
 // # Schemas
 //
-//	1  all tables but minutes
+//	1  all tables but minutes and notes
 //	2  and minutes
+//	3  and notes
 //
 // A file of an older schema is migrated when it is opened: copied into a new
 // file beside it, which takes its name when it is on flash. The old file stays
-// as store.db.schema1-DATE, DATE being when it was last written to, until a
+// as store.db.schemaN-DATE, DATE being when it was last written to, until a
 // later start finds the new one sound, thirty days at most. To go back to the
 // older program stop it, give that file the name store.db again, and lose what
 // was stored since. An older program refuses a newer file without touching it.

@@ -179,6 +179,9 @@ func checkRecord(k kind, key, value []byte) error {
 	case kindMinute:
 		_, err := openMinute(key, value)
 		return err
+	case kindNote:
+		_, err := openNote(key, value)
+		return err
 	case kindItem:
 		_, err := openItem(key, value)
 		return err

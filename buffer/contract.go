@@ -35,6 +35,25 @@ func (s *Store) PutContract(v ContractVersion, events ...Event) error {
 	return nil
 }
 
+// ForgetContracts erases the versions that begin after a boundary: they were
+// configured ahead, and never held.
+func (s *Store) ForgetContracts(after meter.Quarter, events ...Event) error {
+	err := s.update(func(t *txn) error {
+		c := t.Bucket(bucketContracts).Cursor()
+		ahead := contractKey(after + 1)
+		for k, _ := c.Seek(ahead); k != nil; k, _ = c.Seek(ahead) {
+			if err := c.Delete(); err != nil {
+				return err
+			}
+		}
+		return t.append(events)
+	})
+	if err != nil {
+		return fmt.Errorf("forget contracts from after %s: %w", after, err)
+	}
+	return nil
+}
+
 // Contracts returns all versions, ascending.
 func (s *Store) Contracts() (versions []ContractVersion, err error) {
 	err = s.view(func(tx *bolt.Tx) error {

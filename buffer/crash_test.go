@@ -36,13 +36,17 @@ func TestPowerCuts(t *testing.T) {
 			require.NoError(t, s.Build("x", day0+meter.Quarter(n), []buffer.Item{it}, event("built")))
 			d.say("mark built %d", n)
 		}
+		if n%5 == 0 {
+			require.NoError(t, s.PutNote(note(n), event("noted")))
+			d.say("mark noted %d", n)
+		}
 		if n%3 == 2 {
 			require.NoError(t, s.Acknowledge(item(n-2).ID, noon, event("acknowledged")))
 		}
 	}
 	require.NoError(t, s.Close())
 
-	c := &cutter{t: t, path: filepath.Join(fastDir(t), "cut.db"), boundary: -1, built: -1, acknowledged: -1, r: rand.New(rand.NewPCG(seed(t), 7))}
+	c := &cutter{t: t, path: filepath.Join(fastDir(t), "cut.db"), boundary: -1, built: -1, noted: -1, acknowledged: -1, r: rand.New(rand.NewPCG(seed(t), 7))}
 	for _, o := range d.log() {
 		switch o.Kind {
 		case "mark":
@@ -56,6 +60,8 @@ func TestPowerCuts(t *testing.T) {
 				c.boundary = n
 			case "built":
 				c.built = n
+			case "noted":
+				c.noted = n
 			case "acknowledged":
 				c.acknowledged = n
 			}
@@ -77,14 +83,14 @@ func TestPowerCuts(t *testing.T) {
 }
 
 type cutter struct {
-	t                             testing.TB
-	path                          string
-	durable                       []byte
-	pending                       []op // since the last sync
-	begun                         bool
-	boundary, built, acknowledged int // what was acknowledged last
-	r                             *rand.Rand
-	states                        int
+	t                                    testing.TB
+	path                                 string
+	durable                              []byte
+	pending                              []op // since the last sync
+	begun                                bool
+	boundary, built, noted, acknowledged int // what was acknowledged last
+	r                                    *rand.Rand
+	states                               int
 }
 
 func apply(b []byte, ops ...op) []byte {
@@ -145,6 +151,12 @@ func (c *cutter) try(state []byte) {
 	require.GreaterOrEqual(t, len(got), c.boundary+1, "state %d", c.states)
 	for n, b := range got {
 		require.Equal(t, reading("main", day0+meter.Quarter(n)), b)
+	}
+	notes, err := s.Notes()
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(notes), (c.noted+5)/5, "state %d", c.states)
+	for n, have := range notes {
+		require.Equal(t, note(n*5), have)
 	}
 	for n := 0; n <= c.built; n += 3 {
 		it, ok, err := s.Item(item(n).ID)

@@ -34,6 +34,9 @@ func filled(t testing.TB) []byte {
 		it.Body = bytes.Repeat([]byte{byte(n)}, 1000+n*200)
 		require.NoError(t, s.Build("5/NB", day0+meter.Quarter(n), []buffer.Item{it}, event("payload.built")))
 	}
+	for n := range filledNotes {
+		require.NoError(t, s.PutNote(note(n)))
+	}
 	for n := range 10 {
 		require.NoError(t, s.Acknowledge(item(n).ID, noon, event("payload.acknowledged")))
 	}
@@ -47,6 +50,7 @@ func filled(t testing.TB) []byte {
 const (
 	filledBoundaries = 300
 	filledItems      = 30
+	filledNotes      = 20
 )
 
 // damages are ways to break a file: at every page, and at random.
@@ -132,6 +136,11 @@ func TestDamagedFiles(t *testing.T) {
 			for _, r := range minutes {
 				require.Equal(t, minute("main", int(r.At.Time.Sub(noon)/time.Minute)), r)
 			}
+			notes, err := s.Notes()
+			require.NoError(t, err)
+			for _, n := range notes {
+				require.Equal(t, note(int(n.At-day0)), n)
+			}
 			for it, ok, err := s.Next(item(0).Endpoint, noon); ok; it, ok, err = s.Next(item(0).Endpoint, noon) {
 				require.NoError(t, err)
 				require.NoError(t, s.Acknowledge(it.ID, noon))
@@ -139,6 +148,7 @@ func TestDamagedFiles(t *testing.T) {
 			require.NoError(t, s.PutBoundary(reading("main", day0+5000), event("after")))
 			if r == nil {
 				require.Len(t, minutes, filledBoundaries)
+				require.Len(t, notes, filledNotes)
 				require.Len(t, got, filledBoundaries, "the check found nothing, but something is missing")
 				return
 			}

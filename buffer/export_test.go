@@ -15,12 +15,22 @@ func SetSchema(path string, n uint64) error {
 	})
 }
 
-// MakeSchema1 turns a file into one of schema 1, which knows no minute readings.
-func MakeSchema1(path string) error {
-	if err := forge(path, func(tx *bolt.Tx) error { return tx.DeleteBucket(bucketMinutes) }); err != nil {
+// MakeSchema turns a file into one of an older schema, which lacks the tables
+// that came after it.
+func MakeSchema(path string, schema uint64) error {
+	if err := forge(path, func(tx *bolt.Tx) error {
+		for _, t := range tables {
+			if t.since > schema {
+				if err := tx.DeleteBucket(t.bucket); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}); err != nil {
 		return err
 	}
-	return SetSchema(path, 1)
+	return SetSchema(path, schema)
 }
 
 // ForgeEntry changes an entry's text as somebody would who knows the format,

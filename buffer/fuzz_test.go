@@ -19,6 +19,7 @@ func FuzzRecords(f *testing.F) {
 	f.Add(encodeMinute(&b, &meter.Reading{Power: decimal.NewNullDecimal(decimal.New(2314, -1))}))
 	f.Add(encodeItem(&Item{Endpoint: "e", Due: now, Label: map[string]string{"a": "b"}}))
 	f.Add(encodeEvent(&Event{At: now, Kind: "k", Detail: map[string]string{"a": "b"}}))
+	f.Add(encodeNote(&Note{At: 1_994_012, Done: true, Text: []byte("{}")}))
 	f.Add(encodeLoss(&Loss{At: now, Kind: "k", Count: 3}))
 	f.Add([]byte{0x02, 0x01, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
 	f.Fuzz(func(t *testing.T, p []byte) {
@@ -43,7 +44,12 @@ func FuzzRecords(f *testing.F) {
 			require.NoError(t, err)
 			require.Equal(t, it, again)
 		}
-		for _, k := range []kind{kindMeta, kindBoundary, kindItem, kindBody, kindMark, kindContract, kindJournal, kindLoss, kindMinute} {
+		if n, err := decodeNote(p); err == nil {
+			again, err := decodeNote(encodeNote(&n))
+			require.NoError(t, err)
+			require.Equal(t, n, again)
+		}
+		for _, k := range []kind{kindMeta, kindBoundary, kindItem, kindBody, kindMark, kindContract, kindJournal, kindLoss, kindMinute, kindNote} {
 			key := []byte("01234567")
 			_ = checkRecord(k, key, seal(k, key, p))
 			_ = checkRecord(k, p, p)

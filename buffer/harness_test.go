@@ -120,6 +120,11 @@ func item(n int) buffer.Item {
 	}
 }
 
+// note is the n-th note, at its quarter hour after day0; every third is done.
+func note(n int) buffer.Note {
+	return buffer.Note{ID: fmt.Sprintf("supply_start %03d", n), At: day0 + meter.Quarter(n), Done: n%3 == 0, Text: []byte(fmt.Sprintf(`{"n":%d}`, n))}
+}
+
 func event(kind string) buffer.Event {
 	return buffer.Event{At: noon, Kind: kind, Detail: map[string]string{"row": "5", "to": "NB"}}
 }

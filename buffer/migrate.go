@@ -59,7 +59,7 @@ func migrate(path string) (kept string, err error) {
 	return kept, nil
 }
 
-// copyTables copies all records, which are the same in schemas 1 and 2, but
+// copyTables copies all records, which are the same in all schemas, but
 // the schema's number.
 func copyTables(to, from *bolt.DB) error {
 	return from.View(func(src *bolt.Tx) error {

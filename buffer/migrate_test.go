@@ -15,19 +15,30 @@ import (
 	"smgw/meter"
 )
 
-// schema1 makes a file as the program before minute readings left it.
-func schema1(t testing.TB) []byte {
+// previous makes a file as a program of an older schema left it.
+func previous(t testing.TB, schema uint64) []byte {
 	path := filepath.Join(fastDir(t), "store.db")
 	require.NoError(t, os.WriteFile(path, filled(t), 0o600))
-	require.NoError(t, buffer.MakeSchema1(path))
+	require.NoError(t, buffer.MakeSchema(path, schema))
 	file, err := os.ReadFile(path)
 	require.NoError(t, err)
 	return file
 }
 
-// requireFilled checks that a store holds what filled put into it.
-func requireFilled(t testing.TB, s *buffer.Store, why ...any) {
+// requireFilled checks that a store holds what filled put into it, and a program
+// of an older schema knew.
+func requireFilled(t testing.TB, s *buffer.Store, schema uint64, why ...any) {
 	t.Helper()
+	minutes, err := s.Minutes("main", noon, noon.Add(day))
+	require.NoError(t, err)
+	if schema < 2 {
+		require.Empty(t, minutes)
+	} else {
+		require.Len(t, minutes, filledBoundaries, why...)
+	}
+	notes, err := s.Notes()
+	require.NoError(t, err)
+	require.Empty(t, notes, why...)
 	require.NoError(t, s.VerifyJournal(), why...)
 	got, err := s.Boundaries("main", day0, day0+10_000)
 	require.NoError(t, err)
@@ -57,17 +68,20 @@ func kept(t testing.TB, path string) []string {
 }
 
 func TestPreviousSchemaIsMigrated(t *testing.T) {
-	file := schema1(t)
+	for schema := uint64(1); schema < buffer.Schema; schema++ {
+		t.Run(fmt.Sprint(schema), func(t *testing.T) { testPreviousSchemaIsMigrated(t, schema) })
+	}
+}
+
+func testPreviousSchemaIsMigrated(t *testing.T, schema uint64) {
+	file := previous(t, schema)
 	path := filepath.Join(fastDir(t), "store.db")
 	require.NoError(t, os.WriteFile(path, file, 0o600))
 	require.NoError(t, os.Chtimes(path, noon, noon))
 
 	look, err := buffer.Open(path, buffer.Options{ReadOnly: true})
 	require.NoError(t, err)
-	requireFilled(t, look)
-	minutes, err := look.Minutes("main", noon, noon.Add(day))
-	require.NoError(t, err)
-	require.Empty(t, minutes)
+	requireFilled(t, look, schema)
 	_, err = look.Stats()
 	require.NoError(t, err)
 	require.NoError(t, look.Close())
@@ -76,19 +90,22 @@ func TestPreviousSchemaIsMigrated(t *testing.T) {
 	s, r, err := buffer.OpenChecked(path, buffer.Options{}, noon, buffer.Check)
 	require.NoError(t, err)
 	require.Nil(t, r, "it is not damaged")
-	requireFilled(t, s)
-	require.Equal(t, []string{path + ".schema1-20261122T110000Z"}, kept(t, path))
+	requireFilled(t, s, schema)
+	require.Equal(t, []string{fmt.Sprintf("%s.schema%d-20261122T110000Z", path, schema)}, kept(t, path))
 	old, err := os.ReadFile(kept(t, path)[0])
 	require.NoError(t, err)
 	require.Equal(t, file, old, "the old file was changed")
-	require.NoError(t, s.PutMinute(minute("main", 0)))
+	require.NoError(t, s.PutMinute(minute("main", filledBoundaries)))
+	require.NoError(t, s.PutNote(note(1)))
 	require.NoError(t, s.Close())
 	require.NoError(t, buffer.Check(path))
 	require.NoError(t, buffer.Check(kept(t, path)[0]), "one can go back to it")
 
 	s, _, err = buffer.OpenChecked(path, buffer.Options{}, noon, buffer.Check)
 	require.NoError(t, err)
-	requireFilled(t, s)
+	notes, err := s.Notes()
+	require.NoError(t, err)
+	require.Equal(t, []buffer.Note{note(1)}, notes)
 	require.Empty(t, kept(t, path), "the new one was found sound at a later start")
 	var kinds []string
 	require.NoError(t, s.Journal(0, func(e buffer.Entry) bool { kinds = append(kinds, e.Kind); return true }))
@@ -98,7 +115,7 @@ func TestPreviousSchemaIsMigrated(t *testing.T) {
 
 func TestPreviousFileIsKeptWhileTheNewOneIsDamaged(t *testing.T) {
 	path := filepath.Join(fastDir(t), "store.db")
-	require.NoError(t, os.WriteFile(path, schema1(t), 0o600))
+	require.NoError(t, os.WriteFile(path, previous(t, buffer.Schema-1), 0o600))
 	s, err := buffer.Open(path, buffer.Options{})
 	require.NoError(t, err)
 	require.NoError(t, s.Close())
@@ -125,16 +142,24 @@ func TestPreviousFileIsKeptWhileTheNewOneIsDamaged(t *testing.T) {
 // once or for good, as when power goes there. Before and after the file must be
 // whole, of the one schema or the other, and the next opening brings it home.
 func TestMigrationSurvivesEveryFault(t *testing.T) {
-	file := schema1(t)
 	d := mountDisk(t)
 	runs := 0
+	for schema := uint64(1); schema < buffer.Schema; schema++ {
+		runs += migrateWithFaults(t, d, schema)
+	}
+	t.Logf("%d migrations with a failing disk", runs)
+	require.Greater(t, runs, 120)
+}
+
+func migrateWithFaults(t *testing.T, d *disk, schema uint64) (runs int) {
+	file := previous(t, schema)
 	for _, fault := range []struct {
 		errno syscall.Errno
 		how   string
 	}{{syscall.EIO, "once"}, {syscall.EIO, "on"}, {syscall.ENOSPC, "on"}} {
 		for n, reached := 0, true; reached; n++ {
 			runs++
-			path := filepath.Join(d.dir, fmt.Sprint(runs, ".db"))
+			path := filepath.Join(d.dir, fmt.Sprint(schema, "-", runs, ".db"))
 			name := fmt.Sprintf("operation %d fails with %v %s", n, fault.errno, fault.how)
 			require.NoError(t, os.WriteFile(path, file, 0o600))
 			d.say("fail %d %d %s", n, int(fault.errno), fault.how)
@@ -150,8 +175,8 @@ func TestMigrationSurvivesEveryFault(t *testing.T) {
 			}
 			s, err = buffer.Open(path, buffer.Options{})
 			require.NoError(t, err, name)
-			requireFilled(t, s, name)
-			require.NoError(t, s.PutMinute(minute("main", 0)))
+			requireFilled(t, s, schema, name)
+			require.NoError(t, s.PutNote(note(0)))
 			require.NoError(t, s.Close())
 			require.Len(t, kept(t, path), 1, name)
 			old, err := os.ReadFile(kept(t, path)[0])
@@ -162,8 +187,7 @@ func TestMigrationSurvivesEveryFault(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d migrations with a failing disk", runs)
-	require.Greater(t, runs, 60)
+	return runs
 }
 
 // TestMigrationReachesTheMediumInOrder: the new file is whole on the medium
@@ -171,7 +195,7 @@ func TestMigrationSurvivesEveryFault(t *testing.T) {
 func TestMigrationReachesTheMediumInOrder(t *testing.T) {
 	d := mountDisk(t)
 	path := filepath.Join(d.dir, "store.db")
-	require.NoError(t, os.WriteFile(path, schema1(t), 0o600))
+	require.NoError(t, os.WriteFile(path, previous(t, buffer.Schema-1), 0o600))
 	d.log()
 	s, err := buffer.Open(path, buffer.Options{})
 	require.NoError(t, err)

@@ -26,6 +26,7 @@ type model struct {
 	now        time.Time
 	boundaries map[meter.Quarter]meter.BoundaryReading
 	minutes    map[int]meter.Reading
+	notes      map[string]buffer.Note
 	items      map[string]buffer.Item
 	marks      map[string]meter.Quarter
 	journal    []buffer.Event
@@ -71,7 +72,7 @@ func TestStoreAgreesWithItsModel(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { require.NoError(t, s.Close()) }()
 		m := &model{
-			now: noon, boundaries: map[meter.Quarter]meter.BoundaryReading{}, minutes: map[int]meter.Reading{},
+			now: noon, boundaries: map[meter.Quarter]meter.BoundaryReading{}, minutes: map[int]meter.Reading{}, notes: map[string]buffer.Note{},
 			items: map[string]buffer.Item{}, marks: map[string]meter.Quarter{},
 		}
 		m.committed()
@@ -151,6 +152,16 @@ func TestStoreAgreesWithItsModel(t *testing.T) {
 					m.minutes = map[int]meter.Reading{}
 				}
 				m.minutes[n] = minute("main", n)
+				m.committed()
+			},
+			"note": func(t *rapid.T) {
+				n := note(rapid.IntRange(0, 60).Draw(t, "note"))
+				n.Done = rapid.Bool().Draw(t, "done")
+				noted := m.event("noted")
+				require.NoError(t, s.PutNote(n, noted))
+				full += m.gaveWay(t, s, n.At.Time())
+				m.journal = append(m.journal, noted)
+				m.notes[n.ID] = n
 				m.committed()
 			},
 			"build": func(t *rapid.T) { build(t, number, 1) },
@@ -326,6 +337,7 @@ func (m *model) retain(p buffer.Policy) {
 		return noon.Add(time.Duration(n) * time.Minute).Before(m.now.Add(-p.Minutes))
 	})
 	cutoff := m.now.Add(-p.Evidence)
+	maps.DeleteFunc(m.notes, func(_ string, n buffer.Note) bool { return n.Done && n.At < meter.QuarterOf(cutoff) })
 	maps.DeleteFunc(m.items, func(_ string, it buffer.Item) bool {
 		return (it.State == buffer.Acknowledged || it.State == buffer.GivenUp) && it.Settled.Before(cutoff)
 	})
@@ -354,6 +366,12 @@ func (m *model) compare(t *rapid.T, s *buffer.Store) {
 	require.Len(t, minutes, len(m.minutes))
 	for _, r := range minutes {
 		require.Equal(t, m.minutes[int(r.At.Time.Sub(noon)/time.Minute)], r)
+	}
+	notes, err := s.Notes()
+	require.NoError(t, err)
+	require.Len(t, notes, len(m.notes))
+	for _, n := range notes {
+		require.Equal(t, m.notes[n.ID], n)
 	}
 	n := 0
 	require.NoError(t, s.Items(func(it buffer.Item) bool {

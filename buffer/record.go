@@ -27,6 +27,7 @@ const (
 	kindJournal  kind = 'j'
 	kindLoss     kind = 'l'
 	kindMinute   kind = 'n'
+	kindNote     kind = 'o'
 )
 
 // recordVersion is the first byte of every record. A reader refuses versions

@@ -193,7 +193,7 @@ func (sv *salvage) collect(p *pages) error {
 		w.run()
 	}
 	p.stray(func(key, value []byte) {
-		for _, k := range []kind{kindBoundary, kindItem, kindBody, kindMark, kindContract, kindJournal, kindLoss, kindMinute, kindMeta} {
+		for _, k := range []kind{kindBoundary, kindItem, kindBody, kindMark, kindContract, kindJournal, kindLoss, kindMinute, kindNote, kindMeta} {
 			if checkRecord(k, key, value) == nil {
 				sv.take(k, key, value)
 				return
@@ -239,6 +239,10 @@ func better(k kind, key, value, have []byte) bool {
 		a, _ := openItem(key, value)
 		b, _ := openItem(key, have)
 		return a.Revision > b.Revision
+	case kindNote:
+		a, _ := openNote(key, value)
+		b, _ := openNote(key, have)
+		return a.Done && !b.Done
 	case kindMark:
 		a, _ := openMark(key, value)
 		b, _ := openMark(key, have)

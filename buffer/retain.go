@@ -24,9 +24,9 @@ const (
 
 // Policy says how long acknowledged data are kept.
 type Policy struct {
-	History  time.Duration // quarter hours that nothing waits for; 0 is HistoryCeiling
+	History  time.Duration // quarter hours that nothing waits for, and the contracts of that time; 0 is HistoryCeiling
 	Minutes  time.Duration // minute readings; 0 is MinuteCeiling
-	Evidence time.Duration // journal, and ids of settled items; 0 is EvidenceCeiling
+	Evidence time.Duration // journal, ids of settled items, and done notes; 0 is EvidenceCeiling
 	Key      crypto.Signer // signs where the journal begins after its old end is erased; may be nil
 }
 
@@ -36,6 +36,8 @@ type Retained struct {
 	Minutes    int64
 	Entries    int64 // of the journal
 	Items      int64 // settled ones
+	Notes      int64 // done ones
+	Contracts  int64 // versions that another took the place of
 	Expired    int64 // items and quarter hours beyond the legal ceiling, though never acknowledged
 	Compacted  bool
 }
@@ -64,7 +66,8 @@ func (s *Store) Retain(now time.Time, p Policy) (Retained, error) {
 		s.retainBoundaries(now, p, &r),
 		s.retainItems(now, p, &r),
 		s.retainJournal(now, p, &r),
-		s.retainContracts(now),
+		s.retainNotes(now, p, &r),
+		s.retainContracts(now, p, &r),
 		s.removePrevious(now, now.Add(-previousKept)),
 	)
 	if err == nil {
@@ -290,21 +293,46 @@ func (s *Store) retainJournal(now time.Time, p Policy, r *Retained) error {
 	})
 }
 
+// retainNotes erases notes that are done and as old as evidence may be, and
+// beyond the legal ceiling all of them.
+func (s *Store) retainNotes(now time.Time, p Policy, r *Retained) (err error) {
+	if r.Notes, err = s.eraseNotes(meter.QuarterOf(now.Add(-p.Evidence)), false); err != nil {
+		return err
+	}
+	n, err := s.eraseNotes(meter.QuarterOf(legalCeiling(now)), true)
+	r.Expired += n
+	return err
+}
+
 // retainContracts erases versions that another took the place of before the
-// legal ceiling.
-func (s *Store) retainContracts(now time.Time) error {
+// history begins, unless quarter hours of theirs are still needed; and in any
+// case before the legal ceiling.
+func (s *Store) retainContracts(now time.Time, p Policy, r *Retained) error {
 	versions, err := s.Contracts()
 	if err != nil {
 		return err
 	}
-	ceiling := meter.QuarterOf(legalCeiling(now))
+	begin := meter.QuarterOf(now.Add(-p.History))
+	meters, err := s.Meters()
+	if err != nil {
+		return err
+	}
+	for _, m := range meters {
+		needed, err := s.neededFrom(m)
+		if err != nil {
+			return err
+		}
+		begin = min(begin, needed)
+	}
+	begin = max(begin, meter.QuarterOf(legalCeiling(now)))
 	var old [][]byte
-	for i := 1; i < len(versions) && versions[i].From < ceiling; i++ {
+	for i := 1; i < len(versions) && versions[i].From < begin; i++ {
 		old = append(old, contractKey(versions[i-1].From))
 	}
 	if len(old) == 0 {
 		return nil
 	}
+	r.Contracts = int64(len(old))
 	return s.update(func(t *txn) error {
 		for _, k := range old {
 			if err := t.Bucket(bucketContracts).Delete(k); err != nil {

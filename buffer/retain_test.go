@@ -113,6 +113,48 @@ func TestRetention(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, ok, "not acknowledged")
 	})
+	t.Run("erases done notes with the evidence, others at the legal ceiling", func(t *testing.T) {
+		s := open(t)
+		for n := range 3 { // the first is done
+			require.NoError(t, s.PutNote(note(n)))
+		}
+		left := func(now time.Time) (ids []string) {
+			_, err := s.Retain(now, buffer.Policy{})
+			require.NoError(t, err)
+			notes, err := s.Notes()
+			require.NoError(t, err)
+			for _, n := range notes {
+				ids = append(ids, n.ID)
+			}
+			return ids
+		}
+		require.Len(t, left(day0.Time().Add(90*day)), 3)
+		require.Equal(t, []string{note(1).ID, note(2).ID}, left(day0.Time().Add(91*day)))
+		require.Len(t, left(time.Date(2029, 12, 31, 0, 0, 0, 0, time.UTC)), 2)
+		require.Empty(t, left(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)))
+	})
+	t.Run("erases a contract that ended before all that is kept of the history", func(t *testing.T) {
+		s := open(t)
+		for n := range meter.Quarter(3) {
+			require.NoError(t, s.PutContract(buffer.ContractVersion{From: day0 + n*100*96, Text: []byte{byte(n)}}))
+		}
+		require.NoError(t, buffer.Fill(s.Store, "main", day0, day0+10, reading))
+		require.NoError(t, s.Build("monthly", day0+50*96, nil))
+		first := func(now time.Time) meter.Quarter {
+			_, err := s.Retain(now, buffer.Policy{History: 150 * day})
+			require.NoError(t, err)
+			versions, err := s.Contracts()
+			require.NoError(t, err)
+			return versions[0].From
+		}
+		require.NoError(t, s.PutBoundary(reading("main", day0+250*96)))
+		require.Equal(t, day0, first((day0 + 251*96).Time()), "a series is not built beyond it yet")
+		require.NoError(t, s.Build("monthly", day0+150*96, nil))
+		require.Equal(t, day0, first((day0 + 250*96).Time()))
+		require.Equal(t, day0+100*96, first((day0 + 251*96).Time()))
+		require.Equal(t, day0+100*96, first(time.Date(2029, 12, 31, 0, 0, 0, 0, time.UTC)), "a series still needs it")
+		require.Equal(t, day0+200*96, first(time.Date(2031, 1, 1, 0, 0, 0, 0, time.UTC)), "the legal ceiling")
+	})
 	t.Run("refuses to keep more than the ceilings", func(t *testing.T) {
 		s := open(t)
 		_, err := s.Retain(noon, buffer.Policy{History: buffer.HistoryCeiling + 1})

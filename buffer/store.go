@@ -19,7 +19,7 @@ import (
 
 // Schema is the version of the file's layout. A file of an older schema is
 // migrated, of a newer one refused.
-const Schema = 2
+const Schema = 3
 
 const (
 	pageSize     = 4096      // of the file, on every machine: a file can be carried to another
@@ -49,6 +49,7 @@ var (
 	bucketJournal    = []byte("journal")
 	bucketLosses     = []byte("losses")
 	bucketMinutes    = []byte("minutes")
+	bucketNotes      = []byte("notes")
 )
 
 // tables are all buckets with the kind of their records, and the schema that
@@ -60,7 +61,7 @@ var tables = []struct {
 }{
 	{bucketMeta, kindMeta, 1}, {bucketBoundaries, kindBoundary, 1}, {bucketFresh, kindBoundary, 1}, {bucketItems, kindItem, 1},
 	{bucketBodies, kindBody, 1}, {bucketMarks, kindMark, 1}, {bucketContracts, kindContract, 1}, {bucketJournal, kindJournal, 1},
-	{bucketLosses, kindLoss, 1}, {bucketMinutes, kindMinute, 2},
+	{bucketLosses, kindLoss, 1}, {bucketMinutes, kindMinute, 2}, {bucketNotes, kindNote, 3},
 }
 
 // Options of a store. The zero value serves.

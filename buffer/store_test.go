@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -228,6 +229,41 @@ func TestContracts(t *testing.T) {
 	got, err := s.Contracts()
 	require.NoError(t, err)
 	require.Equal(t, []buffer.ContractVersion{{From: day0, Text: []byte("one")}, {From: day0 + 96, Text: []byte("three")}}, got)
+}
+
+func TestContractsThatNeverHeldAreForgotten(t *testing.T) {
+	s := open(t)
+	for n := range meter.Quarter(4) {
+		require.NoError(t, s.PutContract(buffer.ContractVersion{From: day0 + n*96, Text: []byte{byte(n)}}))
+	}
+	require.NoError(t, s.ForgetContracts(day0+96, event("contract.changed")))
+	s.reopen()
+	got, err := s.Contracts()
+	require.NoError(t, err)
+	require.Equal(t, []buffer.ContractVersion{{From: day0, Text: []byte{0}}, {From: day0 + 96, Text: []byte{1}}}, got)
+}
+
+func TestNotes(t *testing.T) {
+	s := open(t)
+	notes, err := s.Notes()
+	require.NoError(t, err)
+	require.Empty(t, notes)
+	require.NoError(t, s.PutNote(note(2), event("noted")))
+	require.NoError(t, s.PutNote(note(1)))
+	require.NoError(t, s.PutNote(note(1)))
+	s.reopen()
+	notes, err = s.Notes()
+	require.NoError(t, err)
+	require.Equal(t, []buffer.Note{note(1), note(2)}, notes)
+	done := note(1)
+	done.Done = true
+	require.NoError(t, s.PutNote(done))
+	notes, err = s.Notes()
+	require.NoError(t, err)
+	require.Equal(t, []buffer.Note{done, note(2)}, notes)
+	for _, n := range []buffer.Note{{}, {ID: "x", At: -1}, {ID: "x", Text: make([]byte, 1<<20)}, {ID: strings.Repeat("x", 129)}} {
+		require.Error(t, s.PutNote(n))
+	}
 }
 
 func TestJournalIsAChain(t *testing.T) {
