@@ -2,12 +2,12 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"smgw/cmd/internal/agent"
+	"smgw/cmd/internal/cli"
 	"smgw/cmd/internal/config"
 )
 
@@ -31,7 +31,7 @@ started again in fast time. It needs a meter that sends a seconds index, such as
 			if err != nil {
 				return err
 			}
-			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			log := cli.NewLog(cmd.ErrOrStderr())
 			return agent.Serve(cmd.Context(), c, agent.NewSteppedClock(start), log, true)
 		},
 	}

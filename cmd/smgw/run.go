@@ -1,11 +1,10 @@
 package main
 
 import (
-	"log/slog"
-
 	"github.com/spf13/cobra"
 
 	"smgw/cmd/internal/agent"
+	"smgw/cmd/internal/cli"
 	"smgw/cmd/internal/config"
 )
 
@@ -22,7 +21,7 @@ and delivers it, until it gets SIGTERM or SIGINT. The log goes to standard error
 			if err != nil {
 				return err
 			}
-			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			log := cli.NewLog(cmd.ErrOrStderr())
 			return agent.Serve(cmd.Context(), c, &agent.SystemClock{}, log, false)
 		},
 	}
