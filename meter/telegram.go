@@ -14,7 +14,7 @@ type Telegram struct {
 	Checksum    sml.Checksum
 	Device      DeviceID
 	SensorTime  sml.Time // when the meter measured, by its own clock; often absent
-	Values      []Value  // the registers of all its lists, in order
+	Values      []Value  // the registers of all its lists, in order; those of another device are no part of its Reading
 	Quirk       string   // the name of the quirk that the sensor time was read with, or ""
 
 	// OK is false where messages were refused and no list is left: then
@@ -36,7 +36,8 @@ type Value struct {
 	Time   sml.Time
 	Quirk  string // the name of the quirk that was applied, or ""
 
-	exact Exact
+	exact   Exact
+	foreign bool // of another device than the telegram's
 }
 
 // Exact gives the value, if it is a number.
@@ -55,17 +56,24 @@ func (v *Value) Decimal() (decimal.Decimal, bool) {
 type Decoder struct {
 	values  []Value
 	refused []*sml.RefusedError
-	device  DeviceID
+	devices []DeviceID // those last heard
+	runs    []run
 	grain   grain
 	told    Telegram // here, and not on a stack, for the quirks to work on
 	open    sml.OpenResponse
 	list    sml.GetListResponse
 }
 
+// run is the values of lists in a row that one device sent.
+type run struct {
+	device DeviceID
+	end    int // in Decoder.values
+}
+
 // Decode decodes a frame. What is refused is refused message by message, with
 // offsets in the stream, and costs no other message.
 func (d *Decoder) Decode(f sml.Frame) (Telegram, []*sml.RefusedError) {
-	d.values, d.refused = d.values[:0], d.refused[:0]
+	d.values, d.refused, d.runs = d.values[:0], d.refused[:0], d.runs[:0]
 	t := &d.told
 	*t = Telegram{Offset: f.Offset, End: f.End, Checksum: f.Checksum}
 	lists := 0
@@ -80,30 +88,57 @@ func (d *Decoder) Decode(f sml.Frame) (Telegram, []*sml.RefusedError) {
 			if err = d.addList(&m); err != nil {
 				break
 			}
+			device := t.Device
+			if d.list.ServerID != nil {
+				device = d.deviceOf(d.list.ServerID)
+			}
 			if lists++; lists == 1 {
-				t.SensorTime = d.list.SensorTime
-				if d.list.ServerID != nil {
-					t.Device = d.deviceOf(d.list.ServerID)
-				}
+				t.SensorTime, t.Device = d.list.SensorTime, device
+			}
+			if last := len(d.runs) - 1; last >= 0 && d.runs[last].device == device {
+				d.runs[last].end = len(d.values)
+			} else {
+				d.runs = append(d.runs, run{device, len(d.values)})
 			}
 		}
 		if err != nil {
 			d.refused = append(d.refused, err.(*sml.RefusedError))
 		}
 	}
-	t.Values = d.values
 	t.OK = lists > 0 || len(d.refused) == 0
-	applyQuirks(t)
+	d.applyQuirks(t)
+	t.Values = d.values
 	t.fine = d.grain.see(t)
 	return *t, d.refused
 }
 
-// deviceOf makes a string only when the meter is another than last time.
-func (d *Decoder) deviceOf(id []byte) DeviceID {
-	if string(id) != string(d.device) {
-		d.device = DeviceID(id)
+// applyQuirks applies to each device's values the quirks of that device.
+func (d *Decoder) applyQuirks(t *Telegram) {
+	own, begin := t.Device, 0
+	for _, run := range d.runs {
+		t.Device, t.Values = run.device, d.values[begin:run.end]
+		applyQuirks(t)
+		for i := range t.Values {
+			t.Values[i].foreign = run.device != own
+		}
+		begin = run.end
 	}
-	return d.device
+	t.Device = own
+}
+
+// deviceOf makes a string only of a device that was not heard lately.
+func (d *Decoder) deviceOf(id []byte) DeviceID {
+	for _, known := range d.devices {
+		if string(known) == string(id) {
+			return known
+		}
+	}
+	if len(d.devices) == 4 { // more than a line has: somebody invents them
+		d.devices = d.devices[:0]
+	}
+	device := DeviceID(id)
+	d.devices = append(d.devices, device)
+	return device
 }
 
 // addList adds a list's values: all of them, or none when one is malformed.
@@ -136,10 +171,10 @@ func exactOf(v sml.Value, scaler int8) Exact {
 	return Exact{Magnitude: v.Bits, Scaler: scaler}
 }
 
-// Value finds a register.
+// Value finds a register of the telegram's device.
 func (t *Telegram) Value(c obis.Code) (*Value, bool) {
 	for i := range t.Values {
-		if t.Values[i].Code == c {
+		if t.Values[i].Code == c && !t.Values[i].foreign {
 			return &t.Values[i], true
 		}
 	}
@@ -154,7 +189,7 @@ func (t *Telegram) SecIndex() SecIndex {
 	}
 	for i := range t.Values {
 		// DZG sends values with secIndex 0 where it means none.
-		if v := &t.Values[i]; v.Code.IsEnergy() && v.Time.Choice == sml.SecIndex && v.Time.Value != 0 {
+		if v := &t.Values[i]; v.Code.IsEnergy() && !v.foreign && v.Time.Choice == sml.SecIndex && v.Time.Value != 0 {
 			return SecIndex{v.Time.Value, true}
 		}
 	}
@@ -191,7 +226,8 @@ func (t *Telegram) Power() (Exact, bool) {
 	return Exact{}, false
 }
 
-// isEnergy reports whether the value is a register of active energy in Wh.
+// isEnergy reports whether the value is a register of active energy in Wh of
+// the telegram's device.
 func (v *Value) isEnergy() bool {
-	return v.Code.IsEnergy() && Unit(v.Unit.Value) == WattHour && v.Raw.IsInteger()
+	return !v.foreign && v.Code.IsEnergy() && Unit(v.Unit.Value) == WattHour && v.Raw.IsInteger()
 }

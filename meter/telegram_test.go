@@ -108,6 +108,47 @@ func TestQuirksArePutRightInTheirMetersOnly(t *testing.T) {
 	}
 }
 
+// Two meters may share a frame: each has its own quirks, and only the first is
+// the one that the telegram, and its reading, is of.
+func TestTwoMetersInOneFrameAreKeptApart(t *testing.T) {
+	list := func(server []byte, entries ...sml.Entry) sml.Message {
+		return sml.NewMessage([]byte("2"), &sml.GetListResponse{ServerID: server, Entries: sml.NewList(entries...)})
+	}
+	wrapped := power(sml.SignedValue(-29912, 2), -2) // 356.24 W of a meter that has dzg_unsigned_power
+	for name, c := range map[string]struct {
+		first, second []byte
+		watts         [2]string
+	}{
+		"the first has the quirk":  {dzgBroken, dzgNegative, [2]string{"356.24", "-299.12"}},
+		"the second has the quirk": {dzgNegative, dzgBroken, [2]string{"-299.12", "356.24"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := sml.AppendFile(nil, sml.X25,
+				list(c.first, energy(obis.Drawn, 1000, 0), wrapped),
+				list(c.second, energy(obis.Drawn, 7000, 0), energy(obis.FedIn, 8000, 0), wrapped))
+			frame, err := sml.NewReader(bytes.NewReader(file)).Next()
+			require.NoError(t, err)
+			var decoder meter.Decoder
+			telegram, refused := decoder.Decode(frame)
+			require.Empty(t, refused)
+			require.Len(t, telegram.Values, 5, "what was said is all there to look at")
+			for i, v := range []meter.Value{telegram.Values[1], telegram.Values[4]} {
+				watts, ok := v.Decimal()
+				require.True(t, ok)
+				require.Equal(t, c.watts[i], watts.String())
+			}
+			reading, ok := telegram.Reading("main", meter.Stamp{})
+			require.True(t, ok)
+			require.Equal(t, meter.DeviceID(c.first), reading.Device)
+			require.Len(t, reading.Registers, 1)
+			require.Equal(t, "1000", reading.Registers[0].Value.String())
+			require.Equal(t, c.watts[0], reading.Power.Decimal.String())
+			require.False(t, telegram.FeedsIn())
+			require.Zero(t, testing.AllocsPerRun(10, func() { decoder.Decode(frame) }))
+		})
+	}
+}
+
 func TestHolleysBareTimesGiveItsSecIndex(t *testing.T) {
 	e := energy(obis.Drawn, 5, -1)
 	e.Time = sml.Time{Choice: sml.SecIndex, Value: 1347075, Form: sml.Bare}
