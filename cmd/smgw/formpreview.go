@@ -124,7 +124,7 @@ func writeValue(w io.Writer, v form.Value) {
 func writeQuantity(w io.Writer, v form.Value, at string, q form.Quantity) {
 	amount, state := "–", q.State.String()
 	if q.Amount.Valid {
-		amount = q.Amount.Decimal.String() + " " + v.Kind.Unit()
+		amount = q.Amount.Decimal.String() + " " + v.Unit()
 	}
 	if q.Reason != form.NoReason {
 		state += " " + string(q.Reason)

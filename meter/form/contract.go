@@ -138,6 +138,8 @@ type MarketLocation struct {
 	// Interpolate is the longest gap of the load profile that gets substitutes, 0
 	// for none.
 	Interpolate time.Duration
+	FeedInPower *FeedInPower // what the contract says of row 9; nil: on demand only
+	GridState   *GridOrder   // nil: none was ordered
 	Meter       string
 	Receivers   []Receiver
 }

@@ -67,7 +67,7 @@ func (v Value) MarshalJSON() ([]byte, error) {
 		Kind Kind      `json:"kind"`
 		Unit string    `json:"unit"`
 	}
-	h := head{v.Code, v.Kind, v.Kind.Unit()}
+	h := head{v.Code, v.Kind, v.Unit()}
 	switch v.Kind {
 	case LoadProfile:
 		return json.Marshal(struct {
@@ -85,19 +85,22 @@ func (v Value) MarshalJSON() ([]byte, error) {
 			head
 			Time *string `json:"time"`
 			figure
-			MissingIntervals int `json:"missing_intervals,omitempty"`
-		}{h, at, v.figure(), v.MissingIntervals})
+			MissingIntervals int  `json:"missing_intervals,omitempty"`
+			Final            bool `json:"final,omitempty"`
+		}{h, at, v.figure(), v.MissingIntervals, v.Final})
 	case Register:
 		return json.Marshal(struct {
 			head
 			Time string `json:"time"`
 			figure
-		}{h, Local(v.At), v.figure()})
+			Final bool `json:"final,omitempty"`
+		}{h, Local(v.At), v.figure(), v.Final})
 	}
 	return json.Marshal(struct {
 		head
 		figure
-	}{h, v.figure()})
+		Final bool `json:"final,omitempty"`
+	}{h, v.figure(), v.Final})
 }
 
 // MarshalJSON gives the difference that `smgw form verify --json` shows.

@@ -1,6 +1,8 @@
 package form
 
 import (
+	"time"
+
 	"github.com/shopspring/decimal"
 
 	"smgw/meter"
@@ -19,8 +21,9 @@ type Payload struct {
 	To         Role
 	PartnerID  PartnerID
 	Period     Period
-	Revision   int    // 0 first, then one more for each correction
-	Supersedes string // id of the payload this one replaces; "" when Revision is 0
+	Moment     time.Time // of a momentary figure, whole seconds in UTC, in Period; zero for all others
+	Revision   int       // 0 first, then one more for each correction
+	Supersedes string    // id of the payload this one replaces; "" when Revision is 0
 	Values     []Value
 	Notices    []Notice // losses and damage since the last payload
 }
@@ -33,6 +36,7 @@ const (
 	MaxPower                    // largest quarter-hour mean power of the period, kW
 	Register                    // register reading at a boundary, kWh
 	LoadProfile                 // energy of each quarter hour of the period (Lastgang), kWh
+	Momentary                   // what the meter showed at the payload's Moment; its unit follows from the code
 )
 
 // Value is one quantity of a payload. For a LoadProfile, Intervals has one
@@ -42,16 +46,18 @@ type Value struct {
 	Code obis.Code
 	Kind Kind
 	// At is the boundary of a Register, the start of the quarter hour of a
-	// MaxPower (0 when there is none), the start of a LoadProfile.
+	// MaxPower (0 when there is none), the start of a LoadProfile; else 0.
 	At meter.Quarter
 	Quantity
 	MissingIntervals int // MaxPower: quarter hours of the span that are missing
 	Intervals        []Quantity
+	// Final says of a Preliminary figure that nothing better will come for it.
+	Final bool
 }
 
 // Quantity is one figure with its state. Amount is null when the state is Missing.
 type Quantity struct {
-	Amount  decimal.NullDecimal // kWh or kW, after the transformer factor, exact
+	Amount  decimal.NullDecimal // in the value's unit, after the transformer factor, exact
 	State   State
 	Reason  Reason  // why, where State is not True
 	Method  Method  // how it was made, where State is Substitute
@@ -65,6 +71,10 @@ type Notice struct {
 	To    meter.Quarter
 	Count int
 }
+
+// OfLoss reports whether the notice tells what was lost or damaged, and does not
+// follow from the readings that the payload was made from.
+func (n Notice) OfLoss() bool { return n.Kind != TariffSum && n.Kind != Interpolated }
 
 // TariffSum is the kind of a Notice that Σ tariffs + error register is not the
 // total at a boundary.

@@ -43,6 +43,12 @@ func (c *Contract) Permits(p *Payload) error {
 	if p.MeLo != c.MeLo {
 		return deny("the metering location is %s, not %s", c.MeLo, p.MeLo)
 	}
+	if row.Rhythm == OnDemand {
+		return c.permitsMoment(m, p)
+	}
+	if !p.Moment.IsZero() {
+		return deny("it is about a period and no moment")
+	}
 	if err := c.calendarPeriod(m, row, p.Period); err != nil {
 		return err
 	}
@@ -86,6 +92,9 @@ func (c *Contract) entitled(id MarketLocationID, n RowNumber) (*MarketLocation, 
 	row, ok := n.Row()
 	if !ok {
 		return nil, Row{}, &DeniedError{n, id, "the form has rows 1 to 9"}
+	}
+	if n == GridState && m.GridState == nil {
+		return nil, Row{}, &DeniedError{n, id, "it is an order of the grid's state after § 56 MsbG, and the contract has none"}
 	}
 	if !row.For(m.Class) {
 		return nil, Row{}, &DeniedError{n, id, fmt.Sprintf("the row is for %s, and this market location is of class %s", classNames(row.Classes), m.Class)}

@@ -6,7 +6,7 @@ import (
 	"smgw/meter/obis"
 )
 
-// RowNumber is the number of a row of the form, 1 to 9.
+// RowNumber is the number of a row of the form, 1 to 9, or GridState.
 type RowNumber int
 
 // Row is one line of the form: who gets which data, how often and for what.
@@ -47,10 +47,14 @@ const (
 	HighTariff           // HT
 	LowTariff            // NT
 	Unattributed         // error register: what no tariff could be given to
+	PowerFedIn           // momentary active power that is fed in
 )
 
 // Code returns the register that keeps the measure in a direction.
 func (m Measure) Code(d Direction) obis.Code {
+	if m == PowerFedIn {
+		return obis.PowerFedIn
+	}
 	c := obis.Drawn
 	if d == FeedIn {
 		c = obis.FedIn
@@ -88,11 +92,14 @@ var Rows = []Row{
 	{7, []Role{LF, NB}, []Class{ClassB, ClassC}, EachMonth, "Abrechnung",
 		slices.Concat(monthly, tariffs)},
 	{8, []Role{AB}, []Class{ClassE}, EachMonth, "Abrechnung", monthly},
-	{9, []Role{NB}, []Class{ClassE}, OnDemand, "Versorgungssicherheit", nil},
+	{9, []Role{NB}, []Class{ClassE}, OnDemand, "Versorgungssicherheit", []Item{{Momentary, PowerFedIn}}},
 }
 
-// Row returns the row of the form with this number.
+// Row returns the row of the form with this number, or the order after § 56 MsbG.
 func (n RowNumber) Row() (Row, bool) {
+	if n == GridState {
+		return gridState, true
+	}
 	if n < 1 || int(n) > len(Rows) {
 		return Row{}, false
 	}
@@ -106,10 +113,11 @@ func (r Row) For(c Class) bool { return slices.Contains(r.Classes, c) }
 func (r Row) Of(m *MarketLocation) []Item {
 	var items []Item
 	for _, i := range r.Items {
-		if i.Of != Total && !m.TwoTariffs {
+		tariff := i.Of != Total && i.Of != PowerFedIn
+		if tariff && !m.TwoTariffs {
 			continue
 		}
-		if i.Of != Total && len(m.HighTimes) > 0 {
+		if tariff && len(m.HighTimes) > 0 {
 			i.Kind = Energy // the gateway keeps no register that a lost store could lose
 		}
 		items = append(items, i)

@@ -56,15 +56,18 @@ const (
 	OffsetWarning Warning = "offset" // read more than 9 s off its boundary
 )
 
-var kinds = [...]string{Energy: "energy", MaxPower: "max_power", Register: "register", LoadProfile: "load_profile"}
+var kinds = [...]string{Energy: "energy", MaxPower: "max_power", Register: "register", LoadProfile: "load_profile", Momentary: "momentary"}
 
 // String gives the name that previews carry.
 func (k Kind) String() string { return kinds[k] }
 
-// Unit gives the unit of the kind's figures.
-func (k Kind) Unit() string {
-	if k == MaxPower {
+// Unit gives the unit of the value's figures.
+func (v *Value) Unit() string {
+	switch v.Kind {
+	case MaxPower:
 		return "kW"
+	case Momentary:
+		return momentaryUnit(v.Code)
 	}
 	return "kWh"
 }

@@ -108,6 +108,8 @@ func (c *Contract) validateLocation(i int) (errs []error) {
 		wrong(-1, "interpolate", g.String()+" is no length of a gap", "want quarter hours up to 24h, as 2h or 45m")
 	}
 
+	m.validateMoments(func(field, what, want string) { wrong(-1, field, what, want) })
+
 	needed := rolesOf(class)
 	for j, r := range m.Receivers {
 		switch {

@@ -72,5 +72,5 @@ func (q Quantity) equal(o Quantity) bool {
 
 // derived are the notices that follow from readings.
 func derived(p *Payload) []Notice {
-	return slices.DeleteFunc(slices.Clone(p.Notices), func(n Notice) bool { return n.Kind != TariffSum && n.Kind != Interpolated })
+	return slices.DeleteFunc(slices.Clone(p.Notices), Notice.OfLoss)
 }

@@ -20,6 +20,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
+	"time"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -85,6 +87,7 @@ type document struct {
 	Revision   uint32   `cbor:"11,keyasint,omitempty"`
 	Supersedes []byte   `cbor:"12,keyasint,omitempty"`
 	Notices    []notice `cbor:"13,keyasint,omitempty"`
+	Moment     int64    `cbor:"14,keyasint,omitempty"` // Unix seconds
 }
 
 // value is "value" of docs/payload.cddl.
@@ -101,6 +104,7 @@ type value struct {
 	Exponent  int32     `cbor:"10,keyasint,omitempty"`
 	Intervals []byte    `cbor:"11,keyasint,omitempty"`
 	Runs      []run     `cbor:"12,keyasint,omitempty"`
+	Final     bool      `cbor:"13,keyasint,omitempty"`
 }
 
 // notice is "notice" of docs/payload.cddl.
@@ -114,15 +118,35 @@ type notice struct {
 
 // ID names a payload by what it is, not by what it says: the first 16 bytes of
 // SHA-256 over the deterministic CBOR array [gateway, market location, row,
-// role, partner, from, to, revision], in hexadecimal.
+// role, partner, from, to, revision], in hexadecimal. A momentary figure's has its
+// moment at the end.
 func ID(p *form.Payload) string {
-	b, err := encode.Marshal([]any{
+	identity := []any{
 		p.Gateway, p.MaLo.String(), uint64(p.Row), p.To.String(), p.PartnerID.String(),
 		int64(p.Period.From), int64(p.Period.To), uint64(p.Revision),
-	})
+	}
+	if !p.Moment.IsZero() {
+		identity = append(identity, p.Moment.Unix())
+	}
+	b, err := encode.Marshal(identity)
 	if err != nil {
 		panic(err) // text and integers
 	}
+	return digest(b)
+}
+
+// Content names a payload by what it says: two revisions with the same content
+// tell their receiver the same. It is made as ID is, of the encoded payload
+// without its revision, what it supersedes, and its notices of losses.
+func Content(p *form.Payload) (string, error) {
+	c := *p
+	c.Revision, c.Supersedes = 0, ""
+	c.Notices = slices.DeleteFunc(slices.Clone(p.Notices), form.Notice.OfLoss)
+	b, err := Encode(&c)
+	return digest(b), err
+}
+
+func digest(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:16])
 }
@@ -139,10 +163,17 @@ func Encode(p *form.Payload) ([]byte, error) {
 		return nil, fmt.Errorf("encode payload: edition %q has no number on the wire", p.Edition)
 	}
 	if _, ok := p.Row.Row(); !ok {
-		return nil, fmt.Errorf("encode payload: row %d: the form has rows 1 to 9", p.Row)
+		return nil, fmt.Errorf("encode payload: row %d: the form has rows 1 to 9, and 56 is the grid's state", p.Row)
 	}
 	if !inTime(p.Period.From, p.Period.To) || p.Period.To-p.Period.From < 1 || p.Period.To-p.Period.From > maxQuarters {
 		return nil, fmt.Errorf("encode payload: period from %d to %d: want 1 to %d quarter hours since 1970", p.Period.From, p.Period.To, maxQuarters)
+	}
+	if !p.Moment.IsZero() {
+		at := p.Moment.Truncate(time.Second)
+		if !at.Equal(p.Moment) || at.Before(p.Period.From.Time()) || !at.Before(p.Period.To.Time()) || at.Unix() == 0 {
+			return nil, fmt.Errorf("encode payload: moment %s: want a whole second in its period", p.Moment.Format(time.RFC3339Nano))
+		}
+		d.Moment = at.Unix()
 	}
 	if len(p.Values) == 0 {
 		return nil, errors.New("encode payload: it says nothing: want at least one value")
@@ -158,6 +189,9 @@ func Encode(p *form.Payload) ([]byte, error) {
 		d.Supersedes = id
 	}
 	for i := range p.Values {
+		if (p.Values[i].Kind == form.Momentary) == p.Moment.IsZero() {
+			return nil, fmt.Errorf("encode payload: %s of %s: only momentary figures are of a moment, and no other", p.Values[i].Kind, p.Values[i].Code.Short())
+		}
 		v, err := encodeValue(&p.Values[i], p.Period.From)
 		if err != nil {
 			return nil, fmt.Errorf("encode payload: %s of %s: %w", p.Values[i].Kind, p.Values[i].Code.Short(), err)
@@ -186,6 +220,9 @@ func encodeValue(v *form.Value, start meter.Quarter) (value, error) {
 		return w, fmt.Errorf("at %d: want quarter hours since 1970", v.At)
 	}
 	if v.Kind == form.LoadProfile {
+		if v.Final {
+			return w, errors.New("a load profile has no preliminary figures")
+		}
 		if v.At != start {
 			return w, fmt.Errorf("it starts at %s, its period at %s", v.At, start)
 		}
@@ -193,11 +230,17 @@ func encodeValue(v *form.Value, start meter.Quarter) (value, error) {
 		err := w.setIntervals(v.Intervals)
 		return w, err
 	}
+	if v.Kind == form.Momentary && v.At != 0 {
+		return w, errors.New("its payload says when")
+	}
 	s, err := stateOf(v.Quantity)
 	if err != nil {
 		return w, err
 	}
-	w.State, w.Reason, w.Method, w.Warning = s.code(), string(s.Reason), string(s.Method), s.warning()
+	if v.Final && v.State != form.Preliminary {
+		return w, fmt.Errorf("state %s is final by itself", v.State)
+	}
+	w.State, w.Reason, w.Method, w.Warning, w.Final = s.code(), string(s.Reason), string(s.Method), s.warning(), v.Final
 	if v.Amount.Valid {
 		w.Amount, err = newFraction(v.Amount.Decimal)
 	}
@@ -259,13 +302,16 @@ func (d *document) payload() (*form.Payload, error) {
 		return nil, err
 	}
 	if _, ok := p.Row.Row(); !ok {
-		return nil, fmt.Errorf("row %d: the form has rows 1 to 9", d.Row)
+		return nil, fmt.Errorf("row %d: the form has rows 1 to 9, and 56 is the grid's state", d.Row)
 	}
 	if p.To, err = form.ParseRole(d.To); err != nil {
 		return nil, err
 	}
 	if p.PartnerID, err = form.ParsePartnerID(d.Partner); err != nil {
 		return nil, err
+	}
+	if d.Moment != 0 {
+		p.Moment = time.Unix(d.Moment, 0).UTC()
 	}
 	if d.Supersedes != nil {
 		p.Supersedes = hex.EncodeToString(d.Supersedes)
@@ -284,13 +330,13 @@ func (d *document) payload() (*form.Payload, error) {
 }
 
 func (w *value) value(p form.Period) (form.Value, error) {
-	v := form.Value{Kind: form.Kind(w.Kind), At: meter.Quarter(w.At), MissingIntervals: int(w.Missing)}
+	v := form.Value{Kind: form.Kind(w.Kind), At: meter.Quarter(w.At), MissingIntervals: int(w.Missing), Final: w.Final}
 	if len(w.Code) != len(obis.Code{}) {
 		return v, fmt.Errorf("obis code of %d bytes: want 6", len(w.Code))
 	}
 	v.Code = obis.Code(w.Code)
-	if v.Kind < form.Energy || form.LoadProfile < v.Kind {
-		return v, fmt.Errorf("kind %d: want 1 to 4", w.Kind)
+	if v.Kind < form.Energy || form.Momentary < v.Kind {
+		return v, fmt.Errorf("kind %d: want 1 to 5", w.Kind)
 	}
 	if v.Kind == form.LoadProfile {
 		var err error
