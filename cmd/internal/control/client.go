@@ -64,7 +64,11 @@ func errPermission(whom string) error {
 // Ask asks and returns the answer as it comes, for the caller to close. An
 // answer that was cut off ends with io.ErrUnexpectedEOF.
 func (c *Client) Ask(ctx context.Context, method, path string) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://agent"+path, nil)
+	return c.ask(ctx, method, path, nil)
+}
+
+func (c *Client) ask(ctx context.Context, method, path string, content io.Reader) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://agent"+path, content)
 	if err != nil {
 		return nil, fmt.Errorf("asking %s for %s: %w", c.whom, path, err)
 	}
@@ -87,7 +91,16 @@ func (c *Client) Ask(ctx context.Context, method, path string) (io.ReadCloser, e
 
 // Do asks and decodes the one object of the answer into v.
 func (c *Client) Do(ctx context.Context, method, path string, v any) error {
-	body, err := c.Ask(ctx, method, path)
+	return c.answer(ctx, method, path, nil, v)
+}
+
+// Send gives content, and decodes the one object of the answer into v.
+func (c *Client) Send(ctx context.Context, path string, content io.Reader, v any) error {
+	return c.answer(ctx, http.MethodPost, path, content, v)
+}
+
+func (c *Client) answer(ctx context.Context, method, path string, content io.Reader, v any) error {
+	body, err := c.ask(ctx, method, path, content)
 	if err != nil {
 		return err
 	}
