@@ -19,19 +19,28 @@ import (
 // same meter, boundary and device is refused with ErrConflict. Two devices may
 // each have a reading at one boundary: that of the exchange.
 func (s *Store) PutBoundary(b meter.BoundaryReading, events ...Event) error {
+	return s.PutBoundaryAnd(b, nil, events...)
+}
+
+// PutBoundaryAnd is PutBoundary with notes of what the reading shows to have
+// happened, in the same commit.
+func (s *Store) PutBoundaryAnd(b meter.BoundaryReading, notes []Note, events ...Event) error {
 	if err := validBoundary(&b); err != nil {
+		return err
+	}
+	if err := validNotes(notes); err != nil {
 		return err
 	}
 	key := boundaryKey(b.Meter, b.Boundary, b.Device)
 	value := seal(kindBoundary, key, encodeBoundary(&b))
-	err := s.makingRoom(b.Boundary.Time().Add(b.Offset), func() error { return s.putBoundary(key, value, events) })
+	err := s.makingRoom(b.Boundary.Time().Add(b.Offset), func() error { return s.putBoundary(key, value, notes, events) })
 	if err != nil {
 		return fmt.Errorf("store boundary reading of meter %s at %s: %w", b.Meter, b.Boundary, err)
 	}
 	return nil
 }
 
-func (s *Store) putBoundary(key, value []byte, events []Event) error {
+func (s *Store) putBoundary(key, value []byte, notes []Note, events []Event) error {
 	return s.update(func(t *txn) error {
 		fresh, archive := t.Bucket(bucketFresh), t.Bucket(bucketBoundaries)
 		for _, have := range [][]byte{fresh.Get(key), archive.Get(key)} {
@@ -40,6 +49,9 @@ func (s *Store) putBoundary(key, value []byte, events []Event) error {
 			}
 			if !bytes.Equal(have, value) {
 				return ErrConflict
+			}
+			if err := t.putNotes(notes); err != nil {
+				return err
 			}
 			return t.append(events)
 		}
@@ -50,6 +62,9 @@ func (s *Store) putBoundary(key, value []byte, events []Event) error {
 			return err
 		}
 		if err := fresh.Put(key, value); err != nil {
+			return err
+		}
+		if err := t.putNotes(notes); err != nil {
 			return err
 		}
 		return t.append(events)

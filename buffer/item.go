@@ -99,18 +99,8 @@ func (s *Store) build(series string, upTo meter.Quarter, items []Item, events []
 		if err := s.withinLimit(t, size); err != nil {
 			return err
 		}
-		for _, it := range items {
-			if t.Bucket(bucketItems).Get([]byte(it.ID)) != nil {
-				continue
-			}
-			it.State, it.Revision = Waiting, 1
-			key := []byte(it.ID)
-			if err := t.Bucket(bucketBodies).Put(key, seal(kindBody, key, it.Body)); err != nil {
-				return err
-			}
-			if err := t.putItem(it); err != nil {
-				return err
-			}
+		if err := t.putNew(items); err != nil {
+			return err
 		}
 		marks := t.Bucket(bucketMarks)
 		if have, ok := openMark([]byte(series), marks.Get([]byte(series))); !ok || upTo > have {
@@ -121,6 +111,24 @@ func (s *Store) build(series string, upTo meter.Quarter, items []Item, events []
 		}
 		return t.append(events)
 	})
+}
+
+// putNew stores the items whose ids are not known yet.
+func (t *txn) putNew(items []Item) error {
+	for _, it := range items {
+		if t.Bucket(bucketItems).Get([]byte(it.ID)) != nil {
+			continue
+		}
+		it.State, it.Revision = Waiting, 1
+		key := []byte(it.ID)
+		if err := t.Bucket(bucketBodies).Put(key, seal(kindBody, key, it.Body)); err != nil {
+			return err
+		}
+		if err := t.putItem(it); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // BuiltUpTo returns the mark of a series, and false when it has none.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -23,23 +24,66 @@ type Note struct {
 
 // PutNote stores a note, in the place of one of the same id, and journal entries.
 func (s *Store) PutNote(n Note, events ...Event) error {
-	if n.ID == "" || len(n.ID) > 128 || len(n.Text) > maxNote || n.At < 0 || int64(n.At) > maxQuarter {
-		return fmt.Errorf("store note %q of %d bytes at %d: not a note, or out of range", n.ID, len(n.Text), int64(n.At))
+	return s.PutItems(nil, []Note{n}, events...)
+}
+
+// PutItems stores items that belong to no series, notes of what made them due,
+// and journal entries, in one commit. An item whose id is known, in whatever
+// state, is not stored twice.
+func (s *Store) PutItems(items []Item, notes []Note, events ...Event) error {
+	if err := validNotes(notes); err != nil {
+		return err
 	}
-	key := []byte(n.ID)
-	err := s.makingRoom(n.At.Time(), func() error {
+	var at time.Time
+	var size int64
+	for i := range items {
+		if err := validItem(&items[i]); err != nil {
+			return err
+		}
+		at = items[i].Created
+		size += int64(len(items[i].Body)) + pageSize
+	}
+	for _, n := range notes {
+		if len(items) == 0 {
+			at = n.At.Time()
+		}
+		size += int64(len(n.Text)) + pageSize
+	}
+	err := s.makingRoom(at, func() error {
 		return s.update(func(t *txn) error {
-			if err := s.withinLimit(t, int64(len(n.Text))+pageSize); err != nil {
+			if err := s.withinLimit(t, size); err != nil {
 				return err
 			}
-			if err := t.Bucket(bucketNotes).Put(key, seal(kindNote, key, encodeNote(&n))); err != nil {
+			if err := t.putNew(items); err != nil {
+				return err
+			}
+			if err := t.putNotes(notes); err != nil {
 				return err
 			}
 			return t.append(events)
 		})
 	})
 	if err != nil {
-		return fmt.Errorf("store note %s: %w", n.ID, err)
+		return fmt.Errorf("store payloads and notes: %w", err)
+	}
+	return nil
+}
+
+func validNotes(notes []Note) error {
+	for _, n := range notes {
+		if n.ID == "" || len(n.ID) > 128 || len(n.Text) > maxNote || n.At < 0 || int64(n.At) > maxQuarter {
+			return fmt.Errorf("store note %q of %d bytes at %d: not a note, or out of range", n.ID, len(n.Text), int64(n.At))
+		}
+	}
+	return nil
+}
+
+func (t *txn) putNotes(notes []Note) error {
+	for i := range notes {
+		key := []byte(notes[i].ID)
+		if err := t.Bucket(bucketNotes).Put(key, seal(kindNote, key, encodeNote(&notes[i]))); err != nil {
+			return err
+		}
 	}
 	return nil
 }
