@@ -63,6 +63,10 @@ func (p *Picker) Expire(now time.Time) []BoundaryReading {
 	return p.decide(nil, next, &p.last, nil)
 }
 
+// Forget forgets the newest reading, where the clock that dated it is not the
+// one that dates the next: no boundary is decided by readings of both.
+func (p *Picker) Forget() { p.last, p.started = Reading{}, false }
+
 // decide appends the boundary readings for q out of a reading before it and
 // one at or after it; either may be nil. Of one device the nearer is taken
 // (halfway: the earlier), of two devices both.

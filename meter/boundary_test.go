@@ -97,6 +97,14 @@ func TestPickerLeavesDecidedBoundariesAlone(t *testing.T) {
 	require.Empty(t, p.Observe(readingAt("a", 2*time.Second, 1)))
 }
 
+func TestPickerForgetsWhatAnotherClockDated(t *testing.T) {
+	p := meter.NewPicker(offsetLimit, meter.QuarterOf(noon)-1)
+	require.Empty(t, p.Observe(readingAt("a", -5*time.Second, 1)))
+	p.Forget()
+	require.Empty(t, p.Expire(noon.Add(time.Hour)))
+	require.Empty(t, p.Observe(readingAt("a", 40*time.Second, 2)))
+}
+
 // Whatever the readings' instants, each boundary is picked at most once, in
 // order, and from the nearest of all readings within the limit.
 func TestPickerAgreesWithLookingAtAllReadings(t *testing.T) {

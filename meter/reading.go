@@ -67,6 +67,10 @@ func (q *ClockQuality) UnmarshalText(b []byte) error {
 type Stamp struct {
 	Time    time.Time    `json:"time"`
 	Quality ClockQuality `json:"clock"`
+
+	// Elapsed is the host's own count of time then, from some instant on (its
+	// start), which nobody who sets the clock moves. 0: nobody counts.
+	Elapsed time.Duration `json:"-"`
 }
 
 // SecIndex is the meter's own count of seconds since its installation

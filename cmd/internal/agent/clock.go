@@ -4,13 +4,16 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"smgw/board"
 	"smgw/meter"
 )
 
 // Clock is the wall clock and what it is worth. The agent never sets it.
 type Clock interface {
-	// Now is the present instant and the quality of the clock that tells it.
+	// Now is the present instant, the quality of the clock that tells it, and a
+	// count of time that does not move when the clock is set.
 	Now() meter.Stamp
 	// Received is the instant at which t was received.
 	Received(t *meter.Telegram) meter.Stamp
@@ -24,7 +27,7 @@ type SystemClock struct {
 	quality meter.ClockQuality
 }
 
-// Now returns the kernel's time and its quality.
+// Now returns the kernel's time, its quality, and the time since the host started.
 func (c *SystemClock) Now() meter.Stamp {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -39,7 +42,16 @@ func (c *SystemClock) Now() meter.Stamp {
 		}
 	}
 	// Without the monotonic part, which would hide that the wall clock was set.
-	return meter.Stamp{Time: now.Round(0), Quality: c.quality}
+	return meter.Stamp{Time: now.Round(0), Quality: c.quality, Elapsed: sinceBoot()}
+}
+
+// sinceBoot is the kernel's count of time since the host started, sleep included.
+func sinceBoot() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
 }
 
 // Received is Now: a telegram is dated when its end has come.
@@ -64,7 +76,7 @@ func NewSteppedClock(zero time.Time) *SteppedClock {
 func (c *SteppedClock) Now() meter.Stamp {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return meter.Stamp{Time: c.now, Quality: meter.ClockSynchronised}
+	return meter.Stamp{Time: c.now, Quality: meter.ClockSynchronised, Elapsed: c.now.Sub(c.zero) + time.Second}
 }
 
 // Received steps the clock to t's secIndex.
