@@ -234,7 +234,7 @@ func roles(to []config.Recipient) string {
 // contents names the values of a row; registers, of which there may be
 // several, with their codes.
 func contents(values []config.Content) string {
-	names := map[form.Kind]string{form.Energy: "energy", form.MaxPower: "maximum power", form.LoadProfile: "quarter-hour load profile"}
+	names := map[form.Kind]string{form.Energy: "energy", form.MaxPower: "maximum power", form.LoadProfile: "quarter-hour load profile", form.Momentary: "momentary feed-in power"}
 	var all []string
 	for _, v := range values {
 		name, ok := names[v.Kind]
@@ -244,7 +244,7 @@ func contents(values []config.Content) string {
 		all = append(all, name)
 	}
 	if len(all) == 0 {
-		return "momentary feed-in power"
+		return "momentary voltages, currents, frequency and angles, as far as the meter sends them"
 	}
 	return strings.Join(all, ", ")
 }

@@ -22,7 +22,7 @@ type words struct {
 	purpose   map[string]string // of the form's German purposes; nil: as they are
 	kind      map[form.Kind]string
 	register  map[obis.Code]string // beside the total
-	power     string               // what row 9 sends
+	grid      string               // what an order of the grid's state has
 	clock     string
 	events    string
 	passedOn  string
@@ -43,9 +43,10 @@ var languages = map[string]words{
 		},
 		kind: map[form.Kind]string{
 			form.Energy: "Energiemenge", form.MaxPower: "Höchstleistung", form.Register: "Zählerstand", form.LoadProfile: "Viertelstundenwerte",
+			form.Momentary: "Einspeiseleistung im Augenblick",
 		},
 		register: map[obis.Code]string{obis.DrawnT1: "HT", obis.DrawnT2: "NT", obis.DrawnError: "ohne Tarif"},
-		power:    "Einspeiseleistung im Augenblick",
+		grid:     "Spannung, Strom, Frequenz, Winkel im Augenblick",
 		clock:    "02.01.2006 15:04",
 		events:   "Ereignisse sind Beginn oder Ende der Belieferung, Einbau, Ausbau oder Übernahme eines Geräts, Änderung von Parametern.",
 		passedOn: "Die Werte der Zeile 1 gibt der Lieferant an den Letztverbraucher weiter.",
@@ -66,13 +67,14 @@ var languages = map[string]words{
 		},
 		purpose: map[string]string{
 			"Verbrauchsinformation nach § 40 Abs. 3 EnWG": "consumption information, § 40(3) EnWG", "Bilanzierung": "balancing", "Abrechnung": "billing",
-			"Versorgungssicherheit": "security of supply",
+			"Versorgungssicherheit": "security of supply", "Netzzustand nach § 56 MsbG": "state of the grid, § 56 MsbG",
 		},
 		kind: map[form.Kind]string{
 			form.Energy: "energy", form.MaxPower: "maximum power", form.Register: "register", form.LoadProfile: "quarter-hour values",
+			form.Momentary: "momentary power fed in",
 		},
 		register: map[obis.Code]string{obis.DrawnT1: "HT", obis.DrawnT2: "NT", obis.DrawnError: "without tariff"},
-		power:    "momentary power fed in",
+		grid:     "momentary voltage, current, frequency, angles",
 		clock:    "2006-01-02 15:04",
 		events:   "Events are: supply starts or ends, a device is built in, removed or taken over, parameters change.",
 		passedOn: "The supplier passes the values of row 1 on to the final consumer.",
@@ -85,8 +87,8 @@ var languages = map[string]words{
 
 // contents says what a row sends.
 func (in words) contents(r shownRow) string {
-	if len(r.Values) == 0 {
-		return in.power
+	if r.Row == form.GridState {
+		return in.grid
 	}
 	var all []string
 	for _, v := range r.Values {
