@@ -98,6 +98,10 @@ func load(path string, whole bool) (*Config, error) {
 	if err != nil {
 		return nil, Errors{fileError(path, err)}
 	}
+	return parseConfig(path, data, whole)
+}
+
+func parseConfig(path string, data []byte, whole bool) (*Config, error) {
 	root, fault := parse(data)
 	if fault != nil {
 		fault.File = path
