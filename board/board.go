@@ -1,5 +1,6 @@
 // Package board is what the agent knows of the small computer it runs on: the
-// lamps on its box and the quality of its clock.
+// lamps and the button on its box, the line that restarts the optical head, and
+// the quality of its clock.
 //
 // A lamp says one thing, the most urgent [Cause] that holds, by a number of
 // flashes that a person in front of the box can count:
@@ -14,6 +15,17 @@
 //	panel.Show(board.ReaderSilent, board.HeadEndUnreachable) // two flashes
 //	panel.Show()                                             // all well: steady light
 //
-// A dark lamp means that no agent runs. Lamps are a convenience: whatever is
-// wrong with them, the caller goes on without.
+// A dark lamp means that no agent runs. The button asks for a self-test or for
+// the gateway's number:
+//
+//	button, err := board.OpenButton(config)
+//	switch <-button.Presses() {
+//	case board.Short:
+//		panel.SelfTest()
+//	case board.Long:
+//		panel.Spell("0001")
+//	}
+//
+// All of it is a convenience: whatever is wrong with a line, the caller goes on
+// without.
 package board

@@ -6,13 +6,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/warthog618/go-gpiocdev"
 	"golang.org/x/sys/unix"
 )
 
-// Error says why lamps cannot be used, and what to do about it.
+// Error says why a chip or a line of it cannot be used, and what to do about it.
 type Error struct {
 	Chip string
 	Line string // "" when the chip itself is the matter
@@ -46,24 +48,99 @@ var (
 // consumer is what gpioinfo shows as the user of our lines.
 const consumer = "smgw"
 
-// Open requests the lines of c as outputs and lights every lamp. It always
+// Open requests the lines of c's lamps as outputs and lights every lamp. It always
 // returns Lamps that can be used: those of a board without lamps (Dark) beside an error,
 // and where c has no lamps. The error is an *Error.
 func Open(c Config) (Lamps, error) {
 	if len(c.Lamps) == 0 {
 		return Dark{}, nil
 	}
-	lines, err := requestLines(c)
+	lines, err := requestLamps(c)
 	if err != nil {
 		return Dark{}, err
 	}
 	return newPanel(c.Lamps, lines), nil
 }
 
+// OpenButton requests the line of c's button. The Button is nil where c has
+// none, and beside an error, which is an *Error.
+//
+// The kernel debounces the line and reports its edges; where it is too old for
+// that (before Linux 5.10) the agent debounces. The chip's own resistor, where
+// it has one, holds the line at rest, so that a plain contact is enough.
+func OpenButton(c Config) (Button, error) {
+	if c.Button == nil {
+		return nil, nil
+	}
+	levels := newLevels()
+	edges := []gpiocdev.LineReqOption{
+		gpiocdev.AsInput,
+		gpiocdev.WithBothEdges,
+		gpiocdev.WithEventHandler(func(e gpiocdev.LineEvent) { levels.set(e.Type == gpiocdev.LineEventRisingEdge) }),
+	}
+	rest := gpiocdev.LineReqOption(gpiocdev.WithPullDown)
+	if c.Button.ActiveLow {
+		edges = append(edges, gpiocdev.AsActiveLow)
+		rest = gpiocdev.WithPullUp
+	}
+	debounced := gpiocdev.WithDebounce(settle)
+	var line *gpiocdev.Line
+	var err error
+	for _, try := range []struct {
+		more   []gpiocdev.LineReqOption
+		bounce time.Duration
+	}{
+		{[]gpiocdev.LineReqOption{rest, debounced}, 0},
+		{[]gpiocdev.LineReqOption{debounced}, 0},
+		{[]gpiocdev.LineReqOption{rest}, settle},
+		{nil, settle},
+	} {
+		line, err = request(c, c.Button.Line, slices.Concat(edges, try.more)...)
+		if err == nil {
+			return newButton(line, levels, try.bounce), nil
+		}
+		if !refused(err) {
+			break
+		}
+	}
+	return nil, err
+}
+
+// OpenReset requests the line of c's reset as an output that is not pulled. The
+// Reset is nil where c has none, and beside an error, which is an *Error.
+func OpenReset(c Config) (Reset, error) {
+	if c.Reset == nil {
+		return nil, nil
+	}
+	out, err := requestOutput(c, c.Reset.Line, c.Reset.ActiveLow)
+	if err != nil {
+		return nil, err
+	}
+	return &resetLine{out, c.Reset.Line}, nil
+}
+
+// refused reports whether chip or kernel do not know what a request asked for.
+func refused(err error) bool {
+	var old gpiocdev.ErrUapiIncompatibility
+	return errors.As(err, &old) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, errNotSupp)
+}
+
+// errNotSupp is ENOTSUPP, which the kernel's drivers return by mistake.
+const errNotSupp = unix.Errno(524)
+
 // Probe looks whether the chip and the lines of c exist, without taking them
 // from whoever has them. The errors are those of Open, one for each line.
 func Probe(c Config) error {
-	if len(c.Lamps) == 0 {
+	var lines []LineID
+	for _, lamp := range c.Lamps {
+		lines = append(lines, lamp.Line)
+	}
+	for _, pin := range []*Pin{c.Button, c.Reset} {
+		if pin != nil {
+			lines = append(lines, pin.Line)
+		}
+	}
+	if len(lines) == 0 {
 		return nil
 	}
 	chip, err := openChip(c)
@@ -72,20 +149,14 @@ func Probe(c Config) error {
 	}
 	defer chip.Close()
 	var errs []error
-	for _, lamp := range c.Lamps {
-		_, err := findLine(chip, c, lamp.Line)
+	for _, id := range lines {
+		_, err := findLine(chip, c, id)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-func requestLines(c Config) (_ []line, err error) {
-	chip, err := openChip(c)
-	if err != nil {
-		return nil, err
-	}
-	defer chip.Close() // requested lines live on without it
-
+func requestLamps(c Config) (_ []line, err error) {
 	var lines []line
 	defer func() {
 		if err != nil {
@@ -95,21 +166,40 @@ func requestLines(c Config) (_ []line, err error) {
 		}
 	}()
 	for _, lamp := range c.Lamps {
-		offset, err := findLine(chip, c, lamp.Line)
+		l, err := requestOutput(c, lamp.Line, lamp.ActiveLow)
 		if err != nil {
 			return nil, err
-		}
-		options := []gpiocdev.LineReqOption{gpiocdev.AsOutput(0)}
-		if lamp.ActiveLow {
-			options = append(options, gpiocdev.AsActiveLow)
-		}
-		l, err := chip.RequestLine(offset, options...)
-		if err != nil {
-			return nil, lineError(c, chip, lamp.Line, offset, err)
 		}
 		lines = append(lines, l)
 	}
 	return lines, nil
+}
+
+// requestOutput requests a line as an output that is off.
+func requestOutput(c Config, id LineID, activeLow bool) (*gpiocdev.Line, error) {
+	options := []gpiocdev.LineReqOption{gpiocdev.AsOutput(0)}
+	if activeLow {
+		options = append(options, gpiocdev.AsActiveLow)
+	}
+	return request(c, id, options...)
+}
+
+// request requests a line, which lives on when the chip is closed.
+func request(c Config, id LineID, options ...gpiocdev.LineReqOption) (*gpiocdev.Line, error) {
+	chip, err := openChip(c)
+	if err != nil {
+		return nil, err
+	}
+	defer chip.Close()
+	offset, err := findLine(chip, c, id)
+	if err != nil {
+		return nil, err
+	}
+	l, err := chip.RequestLine(offset, options...)
+	if err != nil {
+		return nil, lineError(c, chip, id, offset, err)
+	}
+	return l, nil
 }
 
 func openChip(c Config) (*gpiocdev.Chip, error) {
@@ -193,7 +283,9 @@ func lineError(c Config, chip *gpiocdev.Chip, id LineID, offset int, err error) 
 		}
 		return &Error{c.Chip, id.String(), hint, ErrBusy}
 	case errors.Is(err, fs.ErrPermission):
-		return &Error{c.Chip, id.String(), "the line cannot be an output, or the agent's user is not in the group gpio", ErrPermission}
+		return &Error{c.Chip, id.String(), "the line cannot be used in this direction, or the agent's user is not in the group gpio", ErrPermission}
+	case refused(err):
+		return &Error{c.Chip, id.String(), "the chip cannot do with this line what is asked of it: choose another", err}
 	}
 	return &Error{c.Chip, id.String(), "", err}
 }

@@ -3,7 +3,9 @@ package board_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/warthog618/go-gpiocdev"
@@ -65,8 +67,16 @@ func TestChipThatMayNotBeReached(t *testing.T) {
 	require.ErrorIs(t, err, board.ErrPermission)
 }
 
-// The kernel's simulated chip (module gpio-sim) or any chip with a line that
-// may be taken, named by SMGW_TEST_GPIOCHIP: it sets the chip's line 0.
+// Any chip whose line 0 may be used, named by SMGW_TEST_GPIOCHIP. For the rest,
+// whose other end the test must hold, it is a chip of the kernel's gpio-sim:
+//
+//	modprobe gpio-sim
+//	cd /sys/kernel/config/gpio-sim && mkdir -p box/bank0 && echo 8 > box/bank0/num_lines && echo 1 > box/live
+//	SMGW_TEST_GPIOCHIP=$(cat box/bank0/chip_name) go test ./board
+//
+// Each line then has a folder sim_gpioN in the chip's folder in /sys: writing
+// pull-up or pull-down to pull is what stands before an input, value is what an
+// output shows.
 func TestRealChip(t *testing.T) {
 	name := os.Getenv("SMGW_TEST_GPIOCHIP")
 	if name == "" {
@@ -93,6 +103,78 @@ func TestRealChip(t *testing.T) {
 	_, err = board.Open(config)
 	require.ErrorIs(t, err, board.ErrNoLine)
 	require.ErrorIs(t, board.Probe(config), board.ErrNoLine)
+
+	simulated, _ := filepath.Glob("/sys/devices/platform/gpio-sim.*/" + name + "/sim_gpio*")
+	if len(simulated) == 0 {
+		t.Logf("%s is not gpio-sim: its button and reset line are not tried", name)
+		return
+	}
+	root := filepath.Dir(simulated[0])
+	t.Run("button", func(t *testing.T) { realButton(t, name, filepath.Join(root, "sim_gpio1", "pull")) })
+	t.Run("reset", func(t *testing.T) { realReset(t, name, filepath.Join(root, "sim_gpio2", "value")) })
+}
+
+// realButton presses a contact between line 1 and ground.
+func realButton(t *testing.T, chip, pull string) {
+	config := board.Config{Chip: chip, Button: &board.Pin{Line: board.LineOffset(1), ActiveLow: true}}
+	require.NoError(t, board.Probe(config))
+	button, err := board.OpenButton(config)
+	require.NoError(t, err)
+	defer button.Close()
+	require.Equal(t, "pull-up", readLine(t, pull), "the chip's own resistor holds the line")
+	set := func(to string) { require.NoError(t, os.WriteFile(pull, []byte(to), 0)) }
+	set("pull-down")
+	time.Sleep(10 * board.Settle) // a finger's time
+	set("pull-up")
+	require.Equal(t, board.Short, <-button.Presses())
+	set("pull-down")
+	require.Equal(t, board.Long, <-button.Presses())
+	set("pull-up")
+
+	_, err = board.OpenButton(config)
+	require.ErrorIs(t, err, board.ErrBusy)
+}
+
+// realReset watches what stands at line 2 while it is pulled low.
+func realReset(t *testing.T, chip, value string) {
+	config := board.Config{Chip: chip, Reset: &board.Pin{Line: board.LineOffset(2), ActiveLow: true}}
+	require.NoError(t, board.Probe(config))
+	reset, err := board.OpenReset(config)
+	require.NoError(t, err)
+	defer reset.Close()
+	require.Equal(t, "1", readLine(t, value), "at rest")
+	pulled := make(chan error)
+	go func() { pulled <- reset.Pulse(t.Context()) }()
+	require.Eventually(t, func() bool { return readLine(t, value) == "0" }, board.ResetPulse, time.Millisecond)
+	require.NoError(t, <-pulled)
+	require.Equal(t, "1", readLine(t, value))
+}
+
+func readLine(t *testing.T, path string) string {
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return strings.TrimSpace(string(text))
+}
+
+// What is wrong with a chip is said of button and reset line too, and what is
+// not configured is nil, and no error.
+func TestButtonAndResetThatAreNone(t *testing.T) {
+	button, err := board.OpenButton(board.Config{})
+	require.NoError(t, err)
+	require.Nil(t, button)
+	reset, err := board.OpenReset(board.Config{})
+	require.NoError(t, err)
+	require.Nil(t, reset)
+
+	config := board.Config{Chip: "gpiochip99", Dev: t.TempDir(), Button: &board.Pin{Line: board.LineOffset(1)}, Reset: &board.Pin{Line: board.LineName("RESET")}}
+	button, err = board.OpenButton(config)
+	require.ErrorIs(t, err, board.ErrNoChip)
+	require.ErrorContains(t, err, "gpio chip gpiochip99: no such chip")
+	require.Nil(t, button)
+	reset, err = board.OpenReset(config)
+	require.ErrorIs(t, err, board.ErrNoChip)
+	require.Nil(t, reset)
+	require.ErrorIs(t, board.Probe(config), board.ErrNoChip)
 }
 
 func lineInfo(t *testing.T, chip string) gpiocdev.LineInfo {

@@ -15,6 +15,13 @@ type Lamps interface {
 	// AllWell. It does not wait. It returns what went wrong with a lamp since
 	// the last call, which is worth a line in a log and nothing more.
 	Show(causes ...Cause) error
+	// SelfTest lights every lamp for a moment and then lets every lamp, whatever
+	// causes are its own, flash the most urgent one twice. It does not wait.
+	SelfTest()
+	// Spell flashes digits on every lamp, one after another, and then goes on as
+	// before: the end of the gateway's id, for a person who looks for one among
+	// many. Another SelfTest or Spell takes its place. It does not wait.
+	Spell(digits string)
 	// Close darkens the lamps and gives their lines back.
 	Close() error
 }
@@ -24,6 +31,12 @@ type Dark struct{}
 
 // Show does nothing.
 func (Dark) Show(...Cause) error { return nil }
+
+// SelfTest does nothing.
+func (Dark) SelfTest() {}
+
+// Spell does nothing.
+func (Dark) Spell(string) {}
 
 // Close does nothing.
 func (Dark) Close() error { return nil }
@@ -57,12 +70,20 @@ type Lamp struct {
 	Causes []Cause
 }
 
-// Config says which lines of which chip carry lamps. The zero Config is a
-// board without lamps.
+// Pin is one line of a board that is no lamp.
+type Pin struct {
+	Line      LineID
+	ActiveLow bool // pressed, or pulled, is low
+}
+
+// Config says what hangs on which lines of which chip. The zero Config is a
+// board with nothing.
 type Config struct {
-	Chip  string // "gpiochip0" or a path
-	Lamps []Lamp
-	Dev   string // folder of the device nodes, "" for /dev
+	Chip   string // "gpiochip0" or a path
+	Lamps  []Lamp
+	Button *Pin   // nil: none
+	Reset  *Pin   // nil: none
+	Dev    string // folder of the device nodes, "" for /dev
 }
 
 // line is what a lamp needs of a GPIO line.
@@ -79,6 +100,15 @@ const (
 	flashPause = 1500 * time.Millisecond
 )
 
+// What the button makes the lamps do. The dark before and after sets it off
+// from a code that was just being counted.
+const (
+	testDark = time.Second
+	testLit  = 2 * time.Second
+	zeroLit  = time.Second // the digit 0: one long light
+	spellGap = 3 * time.Second
+)
+
 // panel plays blink codes, each lamp in a goroutine of its own.
 type panel struct {
 	lamps []*player
@@ -86,20 +116,26 @@ type panel struct {
 	wg    sync.WaitGroup
 
 	mu     sync.Mutex
+	worst  Cause // of all causes, for a self-test
 	faults []error
 }
 
 type player struct {
 	Lamp
 	out  line
-	show chan Cause // holds the newest cause that is not yet taken up
+	wake chan struct{} // full when one of those below has changed
+
+	// Guarded by panel.mu.
+	cause Cause
+	queue []func() []step // to be played before the cause is shown again
+	fresh bool            // the queue is another than the one being played
 }
 
 // newPanel lights every lamp.
 func newPanel(lamps []Lamp, lines []line) *panel {
 	p := &panel{done: make(chan struct{})}
 	for i, l := range lamps {
-		lamp := &player{Lamp: l, out: lines[i], show: make(chan Cause, 1)}
+		lamp := &player{Lamp: l, out: lines[i], wake: make(chan struct{}, 1)}
 		p.lamps = append(p.lamps, lamp)
 		p.wg.Go(func() { p.play(lamp) })
 	}
@@ -110,16 +146,64 @@ func newPanel(lamps []Lamp, lines []line) *panel {
 func (p *panel) Show(causes ...Cause) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.worst = mostUrgent(causes, nil)
 	for _, l := range p.lamps {
-		select { // the lock makes this the only sender: after taking an old one out there is room
-		case <-l.show:
-		default:
-		}
-		l.show <- mostUrgent(causes, l.Causes)
+		l.cause = mostUrgent(causes, l.Causes)
+		l.rouse()
 	}
 	err := errors.Join(p.faults...)
 	p.faults = nil
 	return err
+}
+
+// SelfTest implements Lamps.
+func (p *panel) SelfTest() {
+	p.insert(
+		func() []step { return []step{{0, testDark}, {1, testLit}, {0, testDark}} },
+		func() []step { // only now: what was found while the lamps were lit counts too
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if p.worst == AllWell {
+				return nil // steady light, as each lamp has it that nothing of its own is wrong with
+			}
+			return append(steps(p.worst), steps(p.worst)...)
+		},
+	)
+}
+
+// Spell implements Lamps.
+func (p *panel) Spell(digits string) {
+	spelt := []step{{0, spellGap}}
+	for _, d := range digits {
+		switch {
+		case d == '0':
+			spelt = append(spelt, step{1, zeroLit}, step{0, flashPause})
+		case '1' <= d && d <= '9':
+			for range d - '0' {
+				spelt = append(spelt, step{1, flashOn}, step{0, flashOff})
+			}
+			spelt = append(spelt, step{0, flashPause})
+		}
+	}
+	spelt = append(spelt, step{0, spellGap - flashPause})
+	p.insert(func() []step { return spelt })
+}
+
+// insert has every lamp play something before it goes on with its cause.
+func (p *panel) insert(queue ...func() []step) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.lamps {
+		l.queue, l.fresh = queue, true
+		l.rouse()
+	}
+}
+
+func (l *player) rouse() {
+	select {
+	case l.wake <- struct{}{}:
+	default: // it will look anyway
+	}
 }
 
 // Close implements Lamps.
@@ -134,12 +218,13 @@ func (p *panel) Close() error {
 }
 
 // play shows the lamp's cause until the panel closes. A new cause begins at
-// once; the same cause again does not disturb the counting.
+// once, and what was inserted too; the same cause again does not disturb the
+// counting.
 func (p *panel) play(l *player) {
-	current := AllWell
 	var fault bool
 	for {
-		for _, s := range steps(current) {
+		round, shown := p.next(l)
+		for _, s := range round {
 			err := l.out.SetValue(s.value)
 			if err != nil && !fault { // said once, not at every flash
 				p.mu.Lock()
@@ -147,8 +232,7 @@ func (p *panel) play(l *player) {
 				p.mu.Unlock()
 			}
 			fault = err != nil
-			if next, changed := p.wait(l, current, s.hold); changed {
-				current = next
+			if p.wait(l, shown, s.hold) {
 				break
 			}
 			select {
@@ -160,9 +244,26 @@ func (p *panel) play(l *player) {
 	}
 }
 
-// wait holds for the time of a step, for ever when it is 0, and returns early
-// with another cause or when the panel closes.
-func (p *panel) wait(l *player, current Cause, hold time.Duration) (Cause, bool) {
+// inserted is shown while a lamp plays no cause.
+const inserted = Cause(255)
+
+// next is what a lamp plays now: what was inserted, else a round of its cause.
+func (p *panel) next(l *player) (round []step, shown Cause) {
+	p.mu.Lock()
+	l.fresh = false
+	if len(l.queue) == 0 {
+		defer p.mu.Unlock()
+		return steps(l.cause), l.cause
+	}
+	compose := l.queue[0]
+	l.queue = l.queue[1:]
+	p.mu.Unlock()
+	return compose(), inserted
+}
+
+// wait holds for the time of a step, for ever when it is 0. It returns early,
+// with true where the lamp has something else to show, or when the panel closes.
+func (p *panel) wait(l *player, shown Cause, hold time.Duration) (changed bool) {
 	var over <-chan time.Time
 	if hold > 0 {
 		t := time.NewTimer(hold)
@@ -172,12 +273,15 @@ func (p *panel) wait(l *player, current Cause, hold time.Duration) (Cause, bool)
 	for {
 		select {
 		case <-over:
-			return current, false
+			return false
 		case <-p.done:
-			return current, false
-		case next := <-l.show:
-			if next != current {
-				return next, true
+			return false
+		case <-l.wake:
+			p.mu.Lock()
+			changed = l.fresh || shown != inserted && l.cause != shown
+			p.mu.Unlock()
+			if changed {
+				return true
 			}
 		}
 	}

@@ -126,6 +126,61 @@ func TestEachLampShowsItsOwnCauses(t *testing.T) {
 	})
 }
 
+// One lamp that knows the cause and one that does not: after all were lit both
+// tell it twice, and then each goes on with its own.
+func TestSelfTestLightsEveryLampAndThenTellsTheMostUrgentCause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var all, network recorder
+		panel := board.NewPanel([]board.Lamp{{}, {Causes: []board.Cause{board.HeadEndUnreachable}}}, &all, &network)
+		defer panel.Close()
+		require.NoError(t, panel.Show(board.ClockNotSet))
+		time.Sleep(600 * time.Millisecond)
+		panel.SelfTest()
+		synctest.Wait()
+		require.Equal(t, "on 250ms, off 250ms, on 100ms, off 0s", all.seen())
+		require.Equal(t, "on 600ms, off 0s", network.seen())
+		time.Sleep(2 * time.Second)
+		require.NoError(t, panel.Show(board.ReaderSilent), "found while the lamps are lit")
+		time.Sleep(14 * time.Second)
+		twice := "off 1s, on 2s, off 1s, on 250ms, off 250ms, on 250ms, off 1.75s, on 250ms, off 250ms, on 250ms, off 1.75s, "
+		require.Equal(t, twice+"on 250ms, off 250ms, on 250ms, off 1.75s, on 250ms, off 250ms, on 250ms, off 1.75s, on 250ms, off 250ms, on 250ms, off 1.25s", all.seen())
+		require.Equal(t, twice+"on 7s", network.seen())
+	})
+}
+
+func TestSelfTestWhenAllIsWellEndsInSteadyLight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var line recorder
+		panel := board.NewPanel([]board.Lamp{{}}, &line)
+		defer panel.Close()
+		time.Sleep(time.Second)
+		panel.SelfTest()
+		time.Sleep(time.Minute)
+		require.Equal(t, "on 1s, off 1s, on 2s, off 1s, on 56s", line.seen())
+	})
+}
+
+func TestPanelSpellsDigits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var line recorder
+		panel := board.NewPanel([]board.Lamp{{}}, &line)
+		defer panel.Close()
+		time.Sleep(time.Second)
+		panel.Spell("203")
+		time.Sleep(time.Minute)
+		require.Equal(t, "on 1s, off 3s, "+
+			"on 250ms, off 250ms, on 250ms, off 1.75s, "+
+			"on 1s, off 1.5s, "+
+			"on 250ms, off 250ms, on 250ms, off 250ms, on 250ms, off 3.25s, on 47.5s", line.seen())
+
+		panel.Spell("11111111")
+		time.Sleep(4 * time.Second)
+		panel.SelfTest() // somebody changed his mind
+		time.Sleep(5 * time.Second)
+		require.Equal(t, "on 47.5s, off 3s, on 250ms, off 1.75s, on 2s, off 1s, on 1s", line.seen())
+	})
+}
+
 func TestPanelTellsOfABrokenLampOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var line recorder

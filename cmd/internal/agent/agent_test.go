@@ -563,6 +563,7 @@ func TestControlSocketAnswers(t *testing.T) {
 
 // lamps records what was shown last.
 type lamps struct {
+	board.Dark
 	last  []board.Cause
 	shown func([]board.Cause) // called with each, where it is set
 }
@@ -573,5 +574,3 @@ func (l *lamps) Show(causes ...board.Cause) error {
 	}
 	return nil
 }
-
-func (l *lamps) Close() error { return nil }
