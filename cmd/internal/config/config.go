@@ -18,8 +18,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"smgw/board"
@@ -44,6 +42,7 @@ type Config struct {
 	HeadEnd  HeadEnd
 	Readings Readings
 	Board    board.Config
+	ResetOf  string        // the meter whose head [board.reset] restarts
 	Contract form.Contract // each market location's Meter is one of Meters
 }
 
@@ -236,56 +235,4 @@ func parseOffsetLimit(s string) (time.Duration, error) {
 		err = fmt.Errorf("duration %q: want 1s to %v in whole milliseconds; the limit can only be made stricter", s, form.MaxOffset)
 	}
 	return d, err
-}
-
-func (d *decoder) board(root *node, c *Config) {
-	s, ok := d.require(root, "board", false, "")
-	if !ok {
-		return
-	}
-	read(s, "chip", `"gpiochip0"`, parseChip, &c.Board.Chip)
-	lamps := d.sections(s.node, "lamp", "[[board.lamp]]")
-	if len(lamps) == 0 && !s.reported("lamp") {
-		s.problem(s.node.at, "[board] has no lamp", `add [[board.lamp]] with line = "STATUS", or leave [board] out`)
-	}
-	for _, l := range lamps {
-		lamp := board.Lamp{ActiveLow: l.flag("active_low")}
-		l.line(&lamp.Line)
-		readList(l, "causes", text, board.ParseCause, &lamp.Causes)
-		if n := l.node.get("causes"); n != nil && len(n.list) == 0 {
-			l.wrong("causes", "causes is an empty list", "name causes, or leave it out for all of them")
-		}
-		if l.reported("line") {
-			continue
-		}
-		if slices.ContainsFunc(c.Board.Lamps, func(other board.Lamp) bool { return other.Line == lamp.Line }) {
-			l.wrong("line", fmt.Sprintf("line %v has a lamp already", lamp.Line), "each lamp has a line of its own")
-		}
-		c.Board.Lamps = append(c.Board.Lamps, lamp)
-	}
-}
-
-func parseChip(s string) (string, error) {
-	if s == "" || strings.Contains(s, "/") && !filepath.IsAbs(s) {
-		return "", fmt.Errorf(`chip %q: want a name such as "gpiochip0" or an absolute path`, s)
-	}
-	return s, nil
-}
-
-func (s section) line(to *board.LineID) {
-	n := s.node.get("line")
-	switch {
-	case n == nil:
-		s.missing("line", `want line = "STATUS", a line's name, or line = 17, its offset`)
-	case n.kind == text && n.raw == "":
-		s.wrong("line", `line "" names nothing`, `want line = "STATUS", a line's name, or line = 17, its offset`)
-	case n.kind == text:
-		*to = board.LineName(n.raw)
-	default:
-		offset, err := strconv.ParseUint(n.raw, 0, 16)
-		if err != nil {
-			s.wrong("line", "line = "+n.raw+" is no offset", "want a number from 0; gpioinfo lists the lines of a chip")
-		}
-		*to = board.LineOffset(int(offset))
-	}
 }

@@ -58,9 +58,13 @@ func TestExampleIsRightWithEverythingSwitchedOn(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, c.Meters, 2)
 	require.Equal(t, "roof", c.Contract.MarketLocations[1].Meter)
-	require.Equal(t, board.Config{Chip: "gpiochip0", Lamps: []board.Lamp{{
-		Line: board.LineName("STATUS"), ActiveLow: true, Causes: []board.Cause{board.ReaderSilent},
-	}}}, c.Board)
+	require.Equal(t, board.Config{
+		Chip:   "gpiochip0",
+		Lamps:  []board.Lamp{{Line: board.LineName("STATUS"), ActiveLow: true, Causes: []board.Cause{board.ReaderSilent}}},
+		Button: &board.Pin{Line: board.LineName("BUTTON"), ActiveLow: true},
+		Reset:  &board.Pin{Line: board.LineOffset(22)},
+	}, c.Board)
+	require.Equal(t, "main", c.ResetOf)
 	require.Equal(t, []form.Date{{Year: 2025, Month: 5, Day: 8}}, c.Contract.ExtraHolidays)
 	require.Equal(t, 2*time.Hour, c.Contract.MarketLocations[0].Interpolate)
 	require.Len(t, c.Contract.MarketLocations[0].HighTimes, 1)
@@ -288,7 +292,17 @@ func TestProblems(t *testing.T) {
 			`:14:22: causes: cause "3"; want one of all_well, store_in_trouble, reader_silent, no_sml, sml_refused, pin_needed, clock_not_set, headend_unreachable, certificate_ending, payload_refused`}},
 		"two lamps on a line": {`[headend]`, "[board]\nchip = \"gpiochip0\"\n[[board.lamp]]\nline = true\n[[board.lamp]]\nline = 0\n[[board.lamp]]\nline = 0x0\n[headend]", []string{
 			`:10:8: line is true or false; want a text in quotes or a whole number, as in line = "STATUS" or 17`,
-			`:14:8: line 0 has a lamp already; each lamp has a line of its own`}},
+			`:14:8: line 0 is that of a lamp already; each lamp, the button and the reset have a line of their own`}},
+		"button and reset": {`[headend]`, "[board]\nchip = \"gpiochip0\"\n[board.button]\nline = \"B\"\nactive_low = \"yes\"\nlong = \"5s\"\n[board.reset]\nline = \"B\"\nmeter = \"roof\"\n[headend]", []string{
+			`:11:14: active_low is a text in quotes; want true or false, as in active_low = true`,
+			`:12:1: unknown key "long" in [board.button]; known here: line, active_low`,
+			`:14:8: line "B" is that of the button already; each lamp, the button and the reset have a line of their own`,
+			`:15:9: there is no meter "roof"; want main`}},
+		"a button without a line": {`[headend]`, "[board]\nchip = \"gpiochip0\"\n[board.button]\n[[board.reset]]\nline = 1\n[headend]", []string{
+			`:9:8: line is missing in [board.button]; want line = "STATUS", a line's name, or line = 17, its offset`,
+			`:10:9: reset is a list of tables; want a line [board.reset] with its keys below it`}},
+		"a board with nothing": {`[headend]`, "[board]\nchip = \"gpiochip0\"\n[headend]", []string{
+			`:7:2: [board] has no lamp, button or reset line; add [[board.lamp]] with line = "STATUS", or leave [board] out`}},
 		"columns count characters": {`id = "G1"`, `"ü" = 1`, []string{
 			`:1:2: id is missing in [gateway]; want id = "ESMG0000000001", the id in the gateway's certificates`,
 			`:2:1: unknown key "ü" in [gateway]; known here: id, state_dir`}},
@@ -309,6 +323,24 @@ partner_id = "9900357000004"
 role = "NB"
 partner_id = "9900357000011"
 `
+
+// One reset line restarts one meter's head: where there are several, which?
+func TestResetNamesItsMeter(t *testing.T) {
+	reset := "[board]\nchip = \"gpiochip0\"\n[board.reset]\nline = 4\n"
+	c, err := config.Load(write(t, whole+reset))
+	require.NoError(t, err)
+	require.Equal(t, "main", c.ResetOf, "the only meter is meant where none is named")
+
+	two := strings.Replace(whole, "[[meter]]\n", "[[meter]]\nname = \"roof\"\nport = \"/dev/ttyUSB1\"\n[[meter]]\nname = \"main\"\n", 1)
+	two = strings.Replace(two, "class = \"A\"", "class = \"A\"\nmeter = \"main\"", 1)
+	path := write(t, two+reset)
+	_, err = config.Load(path)
+	require.Len(t, problems(t, path, err), 1)
+	require.Contains(t, problems(t, path, err)[0], `meter is missing in [board.reset]; it restarts the head of one meter: want meter = "roof" or another of roof, main`)
+	c, err = config.Load(write(t, two+reset+"meter = \"main\"\n"))
+	require.NoError(t, err)
+	require.Equal(t, "main", c.ResetOf)
+}
 
 func TestColumnsBehindUmlauts(t *testing.T) {
 	path := write(t, `gateway = { "ü" = 1, id = 7 }`)

@@ -38,6 +38,15 @@ var schema = shape{kind: table, keys: []shape{
 			{name: "active_low", kind: boolean, example: `true`},
 			{name: "causes", kind: list, example: `["reader_silent"]`},
 		}},
+		{name: "button", kind: table, keys: []shape{
+			{name: "line", kind: text | integer, example: `"BUTTON" or 27`},
+			{name: "active_low", kind: boolean, example: `true`},
+		}},
+		{name: "reset", kind: table, keys: []shape{
+			{name: "line", kind: text | integer, example: `"HEAD_RESET" or 22`},
+			{name: "active_low", kind: boolean, example: `true`},
+			{name: "meter", kind: text, example: `"main"`},
+		}},
 	}},
 	{name: "contract", kind: table, keys: []shape{
 		{name: "edition", kind: text, example: `"BK6-18-032"`},
