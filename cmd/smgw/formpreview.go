@@ -16,12 +16,13 @@ import (
 
 // preview is what `smgw form preview --json` writes.
 type preview struct {
-	Row    form.RowNumber        `json:"row"`
-	MaLo   form.MarketLocationID `json:"malo"`
-	From   form.Role             `json:"from"`
-	To     []form.Role           `json:"to"`
-	Period form.Period           `json:"period"`
-	Values []form.Value          `json:"values"`
+	Row     form.RowNumber        `json:"row"`
+	MaLo    form.MarketLocationID `json:"malo"`
+	From    form.Role             `json:"from"`
+	To      []form.Role           `json:"to"`
+	Period  form.Period           `json:"period"`
+	Values  []form.Value          `json:"values"`
+	notices []form.Notice
 }
 
 func newFormPreviewCommand() *cobra.Command {
@@ -54,7 +55,7 @@ is plausible depends on them.`,
 			if err != nil {
 				return err
 			}
-			if p.Values, err = form.Preview(contract, p.MaLo, p.Row, p.Period, table); err != nil {
+			if p.Values, p.notices, err = form.Preview(contract, p.MaLo, p.Row, p.Period, table); err != nil {
 				return err
 			}
 			entry, _ := p.Row.Row()

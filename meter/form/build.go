@@ -9,62 +9,101 @@ import (
 	"smgw/meter"
 )
 
+// Build makes the payload of a Due of a contract alone (History.Build).
+func Build(c *Contract, d Due, readings []meter.BoundaryReading) (Payload, error) {
+	return c.Always().Build(d, readings)
+}
+
 // Build makes the payload of a Due from the boundary readings of the market
 // location's meter. It is a function of its arguments alone, and the order of
 // the readings does not matter. Readings before the period are used too: what
 // is plausible depends on them. The gateway's id is left to the caller. Errors
-// are *DeniedError: the contract does not entitle the payload.
-func Build(c *Contract, d Due, readings []meter.BoundaryReading) (Payload, error) {
-	m, row, err := c.entitled(d.MaLo, d.Row)
+// are *DeniedError: no contract entitles the payload.
+func (h *History) Build(d Due, readings []meter.BoundaryReading) (Payload, error) {
+	return h.build(d, readings, false)
+}
+
+// BuildFinal is Build on the 8th calendar day (Due.FinalOn) and later, when what
+// is still preliminary is settled: a maximum power is made with substitutes where
+// the contract asks for them and they fill every gap of the span; otherwise it
+// stays as it is, and Final.
+func (h *History) BuildFinal(d Due, readings []meter.BoundaryReading) (Payload, error) {
+	return h.build(d, readings, true)
+}
+
+func (h *History) build(d Due, readings []meter.BoundaryReading, final bool) (Payload, error) {
+	c, m, row, to, err := h.entitled(d)
 	if err != nil {
 		return Payload{}, err
 	}
-	to, err := c.receiver(m, row, d.To)
-	if err != nil {
+	if err := h.period(c, m, row, to.Role, d.Period, false); err != nil {
 		return Payload{}, err
 	}
-	if err := c.calendarPeriod(m, row, d.Period); err != nil {
-		return Payload{}, err
-	}
-	values, notices := c.values(m, row, d.Period, readings)
+	return h.payload(c, m, row, to, d, readings, final), nil
+}
+
+// payload makes what a receiver is entitled to.
+func (h *History) payload(c *Contract, m *MarketLocation, row Row, to Receiver, d Due, readings []meter.BoundaryReading, final bool) Payload {
+	b := newBuilder(h, c, m, d.Period, readings)
+	b.event = d.Event
+	values := b.values(row, final)
 	return Payload{
 		Edition: c.Edition, MeLo: c.MeLo, MaLo: m.MaLo, Row: row.Number, To: to.Role, PartnerID: to.PartnerID,
-		Period: d.Period, Values: values, Notices: notices,
-	}, nil
+		Period: d.Period, Values: values, Notices: b.notices,
+	}
 }
 
 // Preview makes the values of a regular row for any period, of the calendar or
-// not: what Build would put into the payload, for people who check one. Unlike
-// Build it refuses a period that none of the readings is in: who asks for it
-// has the wrong file or the wrong month.
-func Preview(c *Contract, id MarketLocationID, n RowNumber, p Period, readings []meter.BoundaryReading) ([]Value, error) {
+// not: what Build would put into the payload, for people who check one, and the
+// notices with it. Unlike Build it refuses a period that none of the readings is
+// in: who asks for it has the wrong file or the wrong month.
+func Preview(c *Contract, id MarketLocationID, n RowNumber, p Period, readings []meter.BoundaryReading) ([]Value, []Notice, error) {
 	m, row, err := c.entitled(id, n)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !row.Rhythm.Regular() {
-		return nil, irregular(m, row)
+		return nil, nil, irregular(m, row)
 	}
 	if p.To <= p.From {
-		return nil, fmt.Errorf("period from %s to %s is empty", Local(p.From), Local(p.To))
+		return nil, nil, fmt.Errorf("period from %s to %s is empty", Local(p.From), Local(p.To))
 	}
 	code := Total.Code(m.Direction)
 	if !slices.ContainsFunc(readings, func(r meter.BoundaryReading) bool {
 		_, ok := r.Register(code)
 		return ok && p.From <= r.Boundary && r.Boundary <= p.To
 	}) {
-		return nil, fmt.Errorf("no reading of %s from %s to %s: want readings of the period, and of the register of what is %s",
+		return nil, nil, fmt.Errorf("no reading of %s from %s to %s: want readings of the period, and of the register of what is %s",
 			code.Short(), Local(p.From), Local(p.To), m.Direction)
 	}
-	values, _ := c.values(m, row, p, readings)
-	return values, nil
+	b := newBuilder(c.Always(), c, m, p, readings)
+	return b.values(row, false), b.notices, nil
+}
+
+// builder makes the quantities of one market location over one period. What the
+// values are made with is asked of the version that holds for each quarter hour;
+// all else of the one that governs the period.
+type builder struct {
+	h        *History
+	c        *Contract
+	m        *MarketLocation
+	period   Period
+	event    EventKind
+	readings []meter.BoundaryReading
+	factors  []factor
+	series   map[Measure]*series
+	notices  []Notice
+}
+
+func newBuilder(h *History, c *Contract, m *MarketLocation, p Period, readings []meter.BoundaryReading) *builder {
+	return &builder{h: h, c: c, m: m, period: p, readings: readings, factors: h.factors(), series: map[Measure]*series{}}
 }
 
 // values makes the items of a row.
-func (c *Contract) values(m *MarketLocation, row Row, p Period, readings []meter.BoundaryReading) (values []Value, notices []Notice) {
-	b := builder{c: c, m: m, period: p, readings: readings, series: map[Measure]*series{}}
-	for _, item := range row.Of(m) {
-		v := Value{Code: item.Of.Code(m.Direction), Kind: item.Kind}
+func (b *builder) values(row Row, final bool) (values []Value) {
+	p := b.period
+	for _, item := range row.over(b.m, p) {
+		v := Value{Code: item.Of.Code(b.m.Direction), Kind: item.Kind}
 		switch item.Kind {
 		case Energy:
 			if item.Of == Total {
@@ -74,6 +113,9 @@ func (c *Contract) values(m *MarketLocation, row Row, p Period, readings []meter
 			}
 		case MaxPower:
 			v.At, v.Quantity, v.MissingIntervals = b.maxPower(item.Of)
+			if final && v.State == Preliminary {
+				b.settle(&v, item.Of)
+			}
 		case Register:
 			v.At, v.Quantity = p.To, b.register(item.Of)
 		case LoadProfile:
@@ -81,23 +123,13 @@ func (c *Contract) values(m *MarketLocation, row Row, p Period, readings []meter
 		}
 		values = append(values, v)
 	}
-	return values, b.notices
-}
-
-// builder makes the quantities of one market location over one period.
-type builder struct {
-	c        *Contract
-	m        *MarketLocation
-	period   Period
-	readings []meter.BoundaryReading
-	series   map[Measure]*series
-	notices  []Notice
+	return values
 }
 
 func (b *builder) of(m Measure) *series {
 	s, ok := b.series[m]
 	if !ok {
-		s = newSeries(b.c, m.Code(b.m.Direction), b.readings, b.period.To)
+		s = newSeries(b, m.Code(b.m.Direction))
 		b.series[m] = s
 	}
 	return s
@@ -126,44 +158,43 @@ func (b *builder) interval(from, to point) Quantity {
 	case q.State == True && (from.coarse || to.coarse):
 		q.State, q.Reason = Unusable, Resolution
 	}
-	q.Amount = decimal.NewNullDecimal(b.c.energy(&from, &to))
+	q.Amount = decimal.NewNullDecimal(b.kWh(to.value.Sub(from.value), from.at))
 	return q
 }
 
 // energy is the energy over the whole period: the difference of the readings at
-// its two ends, device by device where it was exchanged in between. Gaps inside
-// do not matter.
+// its two ends, device by device where it was exchanged in between, and part by
+// part where the transformer factor changes. Other gaps inside do not matter.
 func (b *builder) energy(m Measure) Quantity {
 	s := b.of(m)
-	first, _ := s.search(max(b.period.From, s.commissioned))
-	points := s.points[first:]
-	start := s.at(b.period.From)
-	if b.period.From < s.commissioned && s.commissioned < b.period.To {
+	p, start := b.period, s.at(b.period.From)
+	if p.From < s.commissioned && s.commissioned < p.To {
 		// Commissioned within the period: its energy begins with the first good reading.
-		for i, p := range points {
-			if p.fault == NoReason {
-				start, points = p, points[i:]
+		first, _ := s.search(s.commissioned)
+		for _, x := range s.points[first:] {
+			if x.fault == NoReason {
+				start, p.From = x, x.at
 				break
 			}
 		}
 	}
-	made := []point{start, s.at(b.period.To)}
+	made := []point{start, s.at(p.To)}
 	sum := decimal.Zero
-	last := start // the last good point so far
-	for _, p := range points {
-		if p.fault != NoReason {
-			continue
+	for from := p.From; from < p.To; {
+		f := b.factor(from)
+		to := min(p.To, f.until)
+		if from != p.From {
+			start = s.at(from)
+			made = append(made, start)
 		}
-		if p.device != last.device {
-			made = append(made, last, p)
-		} else if !last.value.Equal(p.value) {
-			sum = sum.Add(p.value.Sub(last.value))
-		}
-		last = p
+		wh := decimal.Zero
+		wh, made = s.rise(start, to, made)
+		sum = sum.Add(wh.Mul(f.kWh))
+		from = to
 	}
 	q := verdict(made...)
 	if q.State != Missing {
-		q.Amount = decimal.NewNullDecimal(b.c.transformed(sum))
+		q.Amount = decimal.NewNullDecimal(sum)
 	}
 	return q
 }
@@ -173,28 +204,61 @@ func (b *builder) energy(m Measure) Quantity {
 // many quarter hours of the period are missing. It is made from all of them: one
 // missing makes it preliminary, an unusable one makes it unusable.
 func (b *builder) maxPower(m Measure) (at meter.Quarter, q Quantity, missing int) {
-	q.State = True
-	b.of(m).each(b.period, func(from, to point) {
-		i := b.interval(from, to)
-		if i.State == Missing {
-			missing++
-			return
-		}
-		if i.State == Unusable && q.Reason != ClockSet {
-			q.State, q.Reason = i.State, i.Reason
-		}
-		power := i.Amount.Decimal.Mul(decimal.NewFromInt(4))
-		if !q.Amount.Valid || power.GreaterThan(q.Amount.Decimal) {
-			at, q.Amount = from.at, decimal.NewNullDecimal(power)
-		}
-	})
+	var top peak
+	b.of(m).each(b.period, func(from, to point) { top.add(from.at, b.interval(from, to)) })
+	q = Quantity{State: True, Reason: top.unusable, Amount: top.kW}
 	switch {
 	case !q.Amount.Valid:
 		q = Quantity{State: Missing}
-	case missing > 0:
+	case top.missing > 0:
 		q.State, q.Reason = Preliminary, NoReason
+	case q.Reason != NoReason:
+		q.State = Unusable
 	}
-	return at, q, missing
+	return top.at, q, top.missing
+}
+
+// settle makes a preliminary maximum power final: a substitute, where those of the
+// load profile fill every gap.
+func (b *builder) settle(v *Value, m Measure) {
+	var top peak
+	notices := b.notices
+	for i, q := range b.loadProfile(m) {
+		top.add(b.period.From+meter.Quarter(i), q)
+	}
+	if top.missing > 0 {
+		v.Final, b.notices = true, notices // what filled some of the gaps is in no value
+		return
+	}
+	v.At, v.Quantity = top.at, Quantity{State: Substitute, Method: Interpolation, Reason: top.filled, Amount: top.kW}
+	if top.unusable != NoReason {
+		v.State, v.Method, v.Reason = Unusable, NoMethod, top.unusable
+	}
+}
+
+// peak is the largest power of the quarter hours that were added.
+type peak struct {
+	at       meter.Quarter
+	kW       decimal.NullDecimal
+	missing  int
+	unusable Reason // why one is, the clock before the resolution
+	filled   Reason // why the first substitute was needed
+}
+
+func (t *peak) add(at meter.Quarter, i Quantity) {
+	switch {
+	case i.State == Missing:
+		t.missing++
+		return
+	case i.State == Unusable && t.unusable != ClockSet:
+		t.unusable = i.Reason
+	case i.State == Substitute && t.filled == NoReason:
+		t.filled = i.Reason
+	}
+	kW := i.Amount.Decimal.Mul(decimal.NewFromInt(4))
+	if !t.kW.Valid || kW.GreaterThan(t.kW.Decimal) {
+		t.at, t.kW = at, decimal.NewNullDecimal(kW)
+	}
 }
 
 // register is a register's reading at the end of the period.
@@ -205,7 +269,7 @@ func (b *builder) register(m Measure) Quantity {
 	}
 	q := verdict(p)
 	if q.State != Missing {
-		q.Amount = decimal.NewNullDecimal(b.c.transformed(p.value))
+		q.Amount = decimal.NewNullDecimal(b.kWh(p.value, b.period.To-1))
 	}
 	return q
 }
@@ -224,7 +288,7 @@ func (b *builder) unattributed(own point) Quantity {
 		b.notices = append(b.notices, Notice{Kind: TariffSum, From: b.period.To, To: b.period.To, Count: 1})
 	}
 	if q.State != Missing {
-		q.Amount = decimal.NewNullDecimal(b.c.transformed(value))
+		q.Amount = decimal.NewNullDecimal(b.kWh(value, b.period.To-1))
 	}
 	return q
 }

@@ -1,10 +1,13 @@
 package form
 
 import (
+	"slices"
 	"time"
 
 	"github.com/rickar/cal/v2"
 	"github.com/rickar/cal/v2/de"
+
+	"smgw/meter"
 )
 
 // holidays is the union of the public holidays of all German states: a holiday
@@ -29,18 +32,17 @@ var holidays = []*cal.Holiday{
 	de.ZweiterWeihnachtsfeiertag,
 }
 
-// calendar knows the working days of the years it was asked about.
+// calendar knows the working days of the years it was asked about. Whether a day
+// is a one-off holiday is asked of the contract that holds on it, so that every
+// day has one answer and periods meet without gap or overlap.
 type calendar struct {
-	free  map[Date]bool
-	years map[int]bool // years whose holidays are in free
+	history *History
+	free    map[Date]bool
+	years   map[int]bool // years whose holidays are in free
 }
 
-func newCalendar(extra []Date) *calendar {
-	c := &calendar{free: map[Date]bool{}, years: map[int]bool{}}
-	for _, d := range extra {
-		c.free[d] = true
-	}
-	return c
+func newCalendar(h *History) *calendar {
+	return &calendar{history: h, free: map[Date]bool{}, years: map[int]bool{}}
 }
 
 // working reports whether the day is a working day (Werktag, GPKE/WiM).
@@ -59,7 +61,7 @@ func (c *calendar) working(d Date) bool {
 		c.free[Date{d.Year, time.December, 24}] = true
 		c.free[Date{d.Year, time.December, 31}] = true
 	}
-	return !c.free[d]
+	return !c.free[d] && !slices.Contains(c.history.near(d.Midnight()).ExtraHolidays, d)
 }
 
 func (c *calendar) workingDayBefore(d Date) Date {
@@ -68,7 +70,21 @@ func (c *calendar) workingDayBefore(d Date) Date {
 	return d
 }
 
+// period is the period of a regular rhythm that contains a quarter hour.
+func (c *calendar) period(r Rhythm, q meter.Quarter) Period {
+	day := DateOf(q.Time())
+	from, to := day.FirstOfMonth(), day.FirstOfNextMonth()
+	if r == EachWorkingDay {
+		if from = day; !c.working(day) {
+			from = c.workingDayBefore(day)
+		}
+		for to = day.AddDays(1); !c.working(to); to = to.AddDays(1) {
+		}
+	}
+	return Period{from.Midnight(), to.Midnight()}
+}
+
 // WorkingDay reports whether a day is a working day (Werktag, GPKE/WiM): no
 // Saturday, no Sunday, no public holiday of any German state, not 24 or 31
 // December, and none of the contract's one-off holidays.
-func (c *Contract) WorkingDay(d Date) bool { return newCalendar(c.ExtraHolidays).working(d) }
+func (c *Contract) WorkingDay(d Date) bool { return newCalendar(c.Always()).working(d) }

@@ -101,6 +101,7 @@ func (c *Class) UnmarshalText(b []byte) error { return set(c, b, ParseClass) }
 // Contract is what a metering point's operator and customer agreed on: all
 // that entitles a payload to exist. Default deny: what is not here is not built.
 type Contract struct {
+	From              Date // the local day from whose 00:00 it holds; zero: whoever keeps the History says
 	Edition           Edition
 	MeLo              MeteringLocationID
 	TransformerFactor int64               // whole number ≥ 1

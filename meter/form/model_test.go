@@ -373,14 +373,14 @@ func TestBuildsWhatTheModelBuilds(t *testing.T) {
 		readings = rapid.Permutation(readings).Draw(t, "order")
 		period := form.Period{From: meter.Quarter(from), To: meter.Quarter(to)}
 
-		got, err := form.Preview(c, location.MaLo, 6, period, readings)
+		got, _, err := form.Preview(c, location.MaLo, 6, period, readings)
 		if err != nil {
 			t.Skip("no reading in the period")
 		}
 		require.Len(t, got, 1)
 		require.Equal(t, m.profile("1-0:1.8.0", from, to), describe(got[0]))
 
-		got, err = form.Preview(c, location.MaLo, 7, period, readings)
+		got, _, err = form.Preview(c, location.MaLo, 7, period, readings)
 		require.NoError(t, err)
 		want := []string{m.energy("1-0:1.8.0", from, to), m.maxPower("1-0:1.8.0", from, to), m.register("1-0:1.8.0", to)}
 		if location.TwoTariffs {

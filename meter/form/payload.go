@@ -1,6 +1,7 @@
 package form
 
 import (
+	"slices"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -62,6 +63,16 @@ type Quantity struct {
 	Reason  Reason  // why, where State is not True
 	Method  Method  // how it was made, where State is Substitute
 	Warning Warning // None, or OffsetWarning
+}
+
+// Preliminary reports whether a figure of the payload waits for a better one.
+func (p *Payload) Preliminary() bool {
+	return slices.ContainsFunc(p.Values, func(v Value) bool { return v.State == Preliminary && !v.Final })
+}
+
+// Settled reports whether a figure of the payload stays preliminary for good.
+func (p *Payload) Settled() bool {
+	return slices.ContainsFunc(p.Values, func(v Value) bool { return v.Final })
 }
 
 // Notice tells the head-end what was lost or damaged, counted and dated.

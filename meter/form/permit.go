@@ -20,19 +20,21 @@ func (e *DeniedError) Error() string {
 	return fmt.Sprintf("row %d for market location %s: %s", e.Row, e.MaLo, e.Why)
 }
 
-// Permits reports whether the contract entitles a payload that somebody built:
-// row, class, receiver, period and values. Errors are *DeniedError.
-func (c *Contract) Permits(p *Payload) error {
-	m, row, err := c.entitled(p.MaLo, p.Row)
+// Permits reports whether the contract alone entitles a payload that somebody
+// built (History.Permits).
+func (c *Contract) Permits(p *Payload) error { return c.Always().Permits(p) }
+
+// Permits reports whether the contract that held entitles a payload that somebody
+// built: row, class, receiver, period and values. A history from the beginning of
+// time does not know where a gateway's work begins or ends, and takes any part of
+// a period of the calendar for one that it cut. Errors are *DeniedError.
+func (h *History) Permits(p *Payload) error {
+	c, m, row, to, err := h.entitled(Due{Row: p.Row, MaLo: p.MaLo, To: p.To, Period: p.Period})
 	if err != nil {
 		return err
 	}
 	deny := func(format string, args ...any) error {
 		return &DeniedError{p.Row, p.MaLo, fmt.Sprintf(format, args...)}
-	}
-	to, err := c.receiver(m, row, p.To)
-	if err != nil {
-		return err
 	}
 	if to.PartnerID != p.PartnerID {
 		return deny("%s is market partner %s, not %s", p.To, to.PartnerID, p.PartnerID)
@@ -49,10 +51,10 @@ func (c *Contract) Permits(p *Payload) error {
 	if !p.Moment.IsZero() {
 		return deny("it is about a period and no moment")
 	}
-	if err := c.calendarPeriod(m, row, p.Period); err != nil {
+	if err := h.period(c, m, row, to.Role, p.Period, h.Versions[0].From == always); err != nil {
 		return err
 	}
-	items := row.Of(m)
+	items := row.over(m, p.Period)
 	for i, v := range p.Values {
 		same := func(item Item) bool { return item.Kind == v.Kind && item.Of.Code(m.Direction) == v.Code }
 		if !slices.ContainsFunc(items, same) {
@@ -63,6 +65,9 @@ func (c *Contract) Permits(p *Payload) error {
 		}
 		if !v.within(p.Period) {
 			return deny("%s of %s lies outside the period", v.Kind, v.Code.Short())
+		}
+		if v.Final && v.State != Preliminary {
+			return deny("%s of %s is final, and %s: only what is preliminary needs to say so", v.Kind, v.Code.Short(), v.State)
 		}
 	}
 	return nil
@@ -113,27 +118,57 @@ func (c *Contract) receiver(m *MarketLocation, row Row, role Role) (Receiver, er
 	return to, nil
 }
 
-// calendarPeriod reports whether a regular row has such a period.
-func (c *Contract) calendarPeriod(m *MarketLocation, row Row, p Period) error {
-	end := DateOf(p.To.Time())
-	start := end
-	calendar := newCalendar(c.ExtraHolidays)
-	switch {
-	case row.Rhythm == EachWorkingDay && calendar.working(end):
-		start = calendar.workingDayBefore(end)
-	case row.Rhythm == EachMonth && end.Day == 1:
-		start = end.AddDays(-1).FirstOfMonth()
-	case !row.Rhythm.Regular():
-		return irregular(m, row)
+// entitled finds the contract that governs a due date, the market location and the
+// row that apply to it, and the receiver.
+func (h *History) entitled(d Due) (c *Contract, m *MarketLocation, row Row, to Receiver, err error) {
+	c = h.Governing(d.Period)
+	if c == nil {
+		return nil, nil, Row{}, Receiver{}, &DeniedError{d.Row, d.MaLo, fmt.Sprintf("no contract holds at %s", Local(last(d.Period)))}
 	}
-	if start == end || p != (Period{start.Midnight(), end.Midnight()}) {
-		return &DeniedError{row.Number, m.MaLo, fmt.Sprintf("the calendar has no period from %s to %s for it", p.From, p.To)}
+	if m, row, err = c.entitled(d.MaLo, d.Row); err == nil {
+		to, err = c.receiver(m, row, d.To)
 	}
-	return nil
+	return c, m, row, to, err
+}
+
+// period reports whether a row has such a period: one of the calendar, as far as
+// the receiver's claim goes, or the span before an event. anyPart accepts any part
+// of one of the calendar.
+func (h *History) period(c *Contract, m *MarketLocation, row Row, role Role, p Period, anyPart bool) error {
+	deny := func(why string) error {
+		return &DeniedError{row.Number, m.MaLo, fmt.Sprintf(why+" from %s to %s", Local(p.From), Local(p.To))}
+	}
+	claimed := h.span(c.claim(m, row.Number, role), last(p))
+	switch row.Rhythm {
+	case OnDemand:
+		return &DeniedError{row.Number, m.MaLo, "it is not a regular row: it is due on demand, and says one instant"}
+	case OnEvent:
+		if p.To < p.From || p != p.and(claimed) || p.From < p.To && p.From < lastFirst(p.To) {
+			return deny("no event has a span")
+		}
+		return nil
+	}
+	if p.To <= p.From {
+		return deny("the calendar has no period")
+	}
+	whole := newCalendar(h).period(row.Rhythm, p.To-1)
+	if want := whole.and(claimed); p == want || anyPart && p == p.and(want) {
+		return nil
+	}
+	return deny("the calendar has no period")
+}
+
+// lastFirst is the first of a month, 00:00 local, that is the last before a boundary.
+func lastFirst(q meter.Quarter) meter.Quarter {
+	return DateOf((q - 1).Time()).FirstOfMonth().Midnight()
 }
 
 func irregular(m *MarketLocation, row Row) error {
-	return &DeniedError{row.Number, m.MaLo, "it is not a regular row: it is due on events or on demand"}
+	why := "it is not a regular row: it is due on demand"
+	if row.Rhythm == OnEvent {
+		why = "it is not a regular row: it is due on events"
+	}
+	return &DeniedError{row.Number, m.MaLo, why}
 }
 
 func classNames(classes []Class) string {

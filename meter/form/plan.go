@@ -9,31 +9,37 @@ import (
 	"smgw/meter"
 )
 
-// Due is one regular payload that the contract makes due: what it covers, who
-// gets it, and by when it must have been received.
+// Due is one payload that the contract makes due: what it covers, who gets it,
+// and by when it must have been received.
 type Due struct {
 	Row     RowNumber
 	MaLo    MarketLocationID
 	To      Role
-	Period  Period
+	Period  Period // From is To where an event asks for registers at an instant only
 	At      time.Time
 	Purpose string
+	Event   EventKind // what made it due; zero for a regular one
 }
 
-// Plan lists every regular payload due on a local day from one date to another,
-// both included, sorted by due time, row, market location and receiver
+// Plan lists every regular payload of a contract due on a local day from one date
+// to another, both included, sorted by due time, row, market location and receiver
 // (alphabetical). There is one for each market location, row and receiver.
-func Plan(c *Contract, from, to Date) []Due {
+func Plan(c *Contract, from, to Date) []Due { return c.Always().Plan(from, to) }
+
+// Plan lists every regular payload due on a local day from one date to another,
+// both included, sorted by due time, row, market location, receiver
+// (alphabetical) and period.
+func (h *History) Plan(from, to Date) []Due {
 	var due []Due
-	calendar := newCalendar(c.ExtraHolidays)
+	calendar := newCalendar(h)
 	for day := from; !to.Before(day); day = day.AddDays(1) {
 		if calendar.working(day) {
 			since := calendar.workingDayBefore(day)
-			due = c.due(due, EachWorkingDay, Period{since.Midnight(), day.Midnight()}, day.At(11, 0))
+			due = h.parts(due, EachWorkingDay, Period{since.Midnight(), day.Midnight()}, Due{At: day.At(11, 0)})
 		}
 		if day.Day == 1 {
 			month := day.AddDays(-1).FirstOfMonth()
-			due = c.due(due, EachMonth, Period{month.Midnight(), day.Midnight()}, day.At(12, 0))
+			due = h.parts(due, EachMonth, Period{month.Midnight(), day.Midnight()}, Due{At: day.At(12, 0)})
 		}
 	}
 	slices.SortFunc(due, Due.compare)
@@ -42,32 +48,31 @@ func Plan(c *Contract, from, to Date) []Due {
 
 // Settled lists the regular payloads whose period ends after one boundary and
 // not after another, sorted as Plan: what can be built once every boundary up to
-// upTo is settled. A period ends at the local midnight of the day it is due on.
-func (c *Contract) Settled(after, upTo meter.Quarter) []Due {
+// upTo is settled.
+func (h *History) Settled(after, upTo meter.Quarter) []Due {
 	if upTo <= after {
 		return nil
 	}
-	due := Plan(c, DateOf(after.Time()), DateOf(upTo.Time()))
+	until := upTo
+	if len(h.Versions) > 1 || h.End != 0 {
+		// A part of a period may end long before the day on which it is due.
+		calendar := newCalendar(h)
+		until = max(calendar.period(EachMonth, upTo-1).To, calendar.period(EachWorkingDay, upTo-1).To)
+	}
+	due := h.Plan(DateOf(after.Time()), DateOf(until.Time()))
 	return slices.DeleteFunc(due, func(d Due) bool { return d.Period.To <= after || upTo < d.Period.To })
 }
 
-// due appends what is due in one rhythm for one period.
-func (c *Contract) due(list []Due, rhythm Rhythm, p Period, at time.Time) []Due {
-	for _, row := range Rows {
-		if row.Rhythm != rhythm {
-			continue
-		}
-		for i := range c.MarketLocations {
-			m := &c.MarketLocations[i]
-			if !row.For(m.Class) {
-				continue
-			}
-			for _, to := range row.To {
-				list = append(list, Due{row.Number, m.MaLo, to, p, at, row.Purpose})
-			}
-		}
+// Settled lists the regular payloads of the contract alone (History.Settled).
+func (c *Contract) Settled(after, upTo meter.Quarter) []Due { return c.Always().Settled(after, upTo) }
+
+// FinalOn is the local day on which what is still preliminary in the payload is
+// settled: the 8th calendar day (FORM.md, When).
+func (d Due) FinalOn() Date {
+	if d.Event != (EventKind{}) {
+		return DateOf(d.Period.To.Time()).AddDays(8)
 	}
-	return list
+	return DateOf(d.At).AddDays(7)
 }
 
 func (d Due) compare(e Due) int {
@@ -76,5 +81,7 @@ func (d Due) compare(e Due) int {
 		cmp.Compare(d.Row, e.Row),
 		strings.Compare(d.MaLo.String(), e.MaLo.String()),
 		d.To.compare(e.To),
+		cmp.Compare(d.Period.From, e.Period.From),
+		cmp.Compare(d.Period.To, e.Period.To),
 	)
 }

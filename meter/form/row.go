@@ -125,6 +125,16 @@ func (r Row) Of(m *MarketLocation) []Item {
 	return items
 }
 
+// over returns the row's items in a payload of a period: over an instant, as an
+// event may ask for, only registers say something.
+func (r Row) over(m *MarketLocation, p Period) []Item {
+	items := r.Of(m)
+	if p.From == p.To {
+		items = slices.DeleteFunc(items, func(i Item) bool { return i.Kind != Register })
+	}
+	return items
+}
+
 // rolesOf returns the receivers that a class needs, alphabetical.
 func rolesOf(c Class) []Role {
 	var roles []Role

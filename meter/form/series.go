@@ -2,6 +2,7 @@ package form
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -32,7 +33,8 @@ type point struct {
 
 // newSeries picks a register out of readings that come in any order, up to and
 // including the boundary upTo. Later readings have no say in earlier ones.
-func newSeries(c *Contract, code obis.Code, readings []meter.BoundaryReading, upTo meter.Quarter) *series {
+func newSeries(b *builder, code obis.Code) *series {
+	c, readings, upTo := b.c, b.readings, b.period.To
 	s := &series{keepers: map[meter.DeviceID]bool{}}
 	if !c.Commissioned.IsZero() {
 		s.commissioned = meter.QuarterOf(c.Commissioned.Add(meter.QuarterLength - 1)) // the first boundary not before it
@@ -66,9 +68,27 @@ func newSeries(c *Contract, code obis.Code, readings []meter.BoundaryReading, up
 			compareBool(a.coarse, b.coarse),
 		)
 	})
+	s.choose(b.event, upTo)
 	s.points = slices.CompactFunc(s.points, func(a, b point) bool { return a.at == b.at })
-	s.judge(c)
+	s.judge(b)
 	return s
+}
+
+// choose keeps, at the boundary of a device's event, the reading of the device that
+// it is about: two may have one there. What was removed is the device that was read
+// before; nothing else is its last reading. What was built in is another, where
+// there is one.
+func (s *series) choose(e EventKind, at meter.Quarter) {
+	here, _ := s.search(at)
+	if here == 0 || e != DeviceRemoved && e != DeviceBuiltIn {
+		return
+	}
+	old := s.points[here-1].device
+	is := func(p point) bool { return p.at == at && (p.device == old) != (e == DeviceRemoved) }
+	if e == DeviceBuiltIn && !slices.ContainsFunc(s.points[here:], func(p point) bool { return p.device != old }) {
+		return
+	}
+	s.points = slices.DeleteFunc(s.points, is)
 }
 
 func compareBool(a, b bool) int {
@@ -85,11 +105,11 @@ func compareBool(a, b bool) int {
 // plausible one of the same device, or further from it than max_power_kw allows.
 // Plausible points of a device never fall, so the last of them is the highest,
 // and "until the register again reaches that value" needs no memory of its own.
-func (s *series) judge(c *Contract) {
+func (s *series) judge(b *builder) {
 	good := map[meter.DeviceID]*point{}
 	for i := range s.points {
 		p := &s.points[i]
-		if last := good[p.device]; last != nil && (p.value.LessThan(last.value) || c.tooFast(last, p)) {
+		if last := good[p.device]; last != nil && (p.value.LessThan(last.value) || b.h.tooFast(last, p)) {
 			p.fault = Implausible
 			continue
 		}
@@ -97,24 +117,93 @@ func (s *series) judge(c *Contract) {
 	}
 }
 
-// tooFast reports whether the energy from a to b needs more than max_power_kw.
-func (c *Contract) tooFast(a, b *point) bool {
-	if !c.MaxPowerKW.Valid {
-		return false
+// tooFast reports whether the energy from a to b needs more than max_power_kw
+// of the contracts that held in between.
+func (h *History) tooFast(a, b *point) bool {
+	// Wh × 4 per quarter hour is W: no division but by factors, which are brought to
+	// the other side, so exact.
+	rise := b.value.Sub(a.value).Shift(-3).Mul(decimal.NewFromInt(4))
+	limit, factors := decimal.Zero, decimal.NewFromInt(1)
+	for from := a.at; from < b.at; {
+		c, to := h.near(from), b.at
+		for i := len(h.Versions) - 1; i > 0 && h.Versions[i].From > from; i-- {
+			to = min(to, h.Versions[i].From)
+		}
+		if !c.MaxPowerKW.Valid {
+			return false
+		}
+		factor := decimal.NewFromInt(c.TransformerFactor)
+		part := c.MaxPowerKW.Decimal.Mul(decimal.NewFromInt(int64(to - from)))
+		limit = limit.Mul(factor).Add(part.Mul(factors))
+		factors = factors.Mul(factor)
+		from = to
 	}
-	// Wh × 4 per quarter hour is W: no division, so exact.
-	watts := c.energy(a, b).Shift(3).Mul(decimal.NewFromInt(4))
-	limit := c.MaxPowerKW.Decimal.Shift(3).Mul(decimal.NewFromInt(int64(b.at - a.at)))
-	return watts.GreaterThan(limit)
+	return rise.Mul(factors).GreaterThan(limit)
 }
-
-// energy is what went through between two readings of one device, in kWh after
-// the transformer factor.
-func (c *Contract) energy(a, b *point) decimal.Decimal { return c.transformed(b.value.Sub(a.value)) }
 
 // transformed turns Wh at the meter into kWh after the transformer factor.
 func (c *Contract) transformed(wh decimal.Decimal) decimal.Decimal {
-	return wh.Mul(decimal.NewFromInt(c.TransformerFactor)).Shift(-3)
+	return wh.Mul(decimal.New(c.TransformerFactor, -3))
+}
+
+// factor is a transformer factor, up to the boundary where it changes.
+type factor struct {
+	kWh   decimal.Decimal // of a Wh at the meter
+	until meter.Quarter
+}
+
+// factors lists the transformer factors of a history, ascending. The first holds
+// from the beginning of time, the last for ever.
+func (h *History) factors() []factor {
+	var all []factor
+	for i, v := range h.Versions {
+		if n := len(all); n > 0 {
+			if v.Contract.TransformerFactor == h.Versions[i-1].Contract.TransformerFactor {
+				continue
+			}
+			all[n-1].until = v.From
+		}
+		all = append(all, factor{decimal.New(v.Contract.TransformerFactor, -3), math.MaxInt64})
+	}
+	return all
+}
+
+// factor is that of the quarter hour that begins at q.
+func (b *builder) factor(q meter.Quarter) *factor {
+	i := 0
+	for b.factors[i].until <= q {
+		i++
+	}
+	return &b.factors[i]
+}
+
+// kWh turns Wh at the meter into kWh after the transformer factor of the quarter
+// hour that begins at q.
+func (b *builder) kWh(wh decimal.Decimal, q meter.Quarter) decimal.Decimal {
+	return wh.Mul(b.factor(q).kWh)
+}
+
+// rise is how much the register rose from a point to a boundary, device by device,
+// in Wh. Where a device follows another, the readings at the seam are added to
+// what it was made from.
+func (s *series) rise(last point, to meter.Quarter, made []point) (decimal.Decimal, []point) {
+	sum := decimal.Zero
+	first, _ := s.search(last.at)
+	for _, p := range s.points[first:] {
+		if p.at > to {
+			break
+		}
+		if p.fault != NoReason {
+			continue
+		}
+		if p.device != last.device {
+			made = append(made, last, p)
+		} else if !last.value.Equal(p.value) {
+			sum = sum.Add(p.value.Sub(last.value))
+		}
+		last = p
+	}
+	return sum, made
 }
 
 // at returns the point at a boundary: one whose fault says why, where there is none.

@@ -61,7 +61,7 @@ func (b *builder) fill(from, to *point, decimals int32, intervals []Quantity) {
 		step := new(big.Int).Sub(up(k+1), up(k))
 		i := &intervals[q-b.period.From]
 		i.State, i.Method, i.Warning = Substitute, Interpolation, warning
-		i.Amount = decimal.NewNullDecimal(b.c.transformed(decimal.NewFromBigInt(step, -decimals)))
+		i.Amount = decimal.NewNullDecimal(b.kWh(decimal.NewFromBigInt(step, -decimals), q))
 	}
 	b.notices = append(b.notices, Notice{Kind: Interpolated, From: from.at, To: to.at, Count: int(to.at - first)})
 }

@@ -52,9 +52,16 @@ func ParseClockTime(s string) (ClockTime, error) {
 
 func (t ClockTime) String() string { return fmt.Sprintf("%02d:%02d", t.quarters/4, t.quarters%4*15) }
 
-// tariff is the tariff of a quarter hour by German clock time: where an hour
-// comes twice, twice the same.
-func (m *MarketLocation) tariff(q meter.Quarter) Measure {
+// tariff is the tariff of a quarter hour by German clock time and the table that
+// holds then: where an hour comes twice, twice the same, and where there is no table
+// none.
+func (b *builder) tariff(q meter.Quarter) Measure {
+	m := b.m
+	if len(b.h.Versions) > 1 {
+		if m = b.h.near(q).Location(b.m.MaLo); m == nil || len(m.HighTimes) == 0 {
+			return Unattributed
+		}
+	}
 	t := q.Time().In(Berlin)
 	clock := t.Hour()*4 + t.Minute()/15
 	for _, high := range m.HighTimes {
@@ -85,9 +92,10 @@ func (b *builder) tariffed(m Measure) Quantity {
 		}
 	}
 	var last Measure
+	var factor *factor // readings cancel out within one factor only
 	var to point
 	b.of(Total).each(b.period, func(from, next point) {
-		i, part := b.interval(from, next), b.m.tariff(from.at)
+		i, part := b.interval(from, next), b.tariff(from.at)
 		if i.State == Missing || i.Reason == ClockSet {
 			part = Unattributed
 		} else {
@@ -97,9 +105,10 @@ func (b *builder) tariffed(m Measure) Quantity {
 				q.State, q.Reason = Unusable, Resolution
 			}
 		}
-		if part != last {
+		if f := b.factor(from.at); part != last || f != factor {
 			end(last, from)
 			end(part, from)
+			factor = f
 		}
 		last, to = part, next
 	})

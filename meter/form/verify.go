@@ -20,24 +20,57 @@ type Difference struct {
 // Verify compares a payload that somebody built with what Build makes of the
 // readings, and returns the first difference, nil when it follows from them.
 // Gateway, revision and notices of loss do not come from readings, and are left
-// aside. Errors are *DeniedError: the contract does not entitle the payload.
-func Verify(c *Contract, p *Payload, readings []meter.BoundaryReading) (*Difference, error) {
-	if err := c.Permits(p); err != nil {
+// aside; so is what made an event's payload due. Errors are *DeniedError: no
+// contract entitles the payload.
+func (h *History) Verify(p *Payload, readings []meter.BoundaryReading) (first *Difference, err error) {
+	if err := h.Permits(p); err != nil {
 		return nil, err
 	}
-	want, err := Build(c, Due{Row: p.Row, MaLo: p.MaLo, To: p.To, Period: p.Period}, readings)
+	due := Due{Row: p.Row, MaLo: p.MaLo, To: p.To, Period: p.Period}
+	c, m, row, to, err := h.entitled(due)
 	if err != nil {
 		return nil, err
 	}
-	for i := range max(len(p.Values), len(want.Values)) {
-		if d := difference(valueAt(p.Values, i), valueAt(want.Values, i)); d != nil {
-			return d, nil
+	occasions := []EventKind{{}}
+	if row.Rhythm == OnEvent {
+		occasions = append(occasions, DeviceRemoved, DeviceBuiltIn) // the payload does not say whose reading it wants
+	}
+	for i, occasion := range occasions {
+		due.Event = occasion
+		want := h.payload(c, m, row, to, due, readings, p.final())
+		d := compare(p, &want)
+		if d == nil {
+			return nil, nil
+		}
+		if i == 0 {
+			first = d
 		}
 	}
-	if !slices.Equal(derived(p), derived(&want)) {
-		return &Difference{Notice: fmt.Sprintf("its notices of what was made are %v, those of the readings %v", derived(p), derived(&want))}, nil
+	return first, nil
+}
+
+// Verify is History.Verify of the contract alone.
+func Verify(c *Contract, p *Payload, readings []meter.BoundaryReading) (*Difference, error) {
+	return c.Always().Verify(p, readings)
+}
+
+// final reports whether the payload was made by BuildFinal, as far as one can see.
+func (p *Payload) final() bool {
+	return slices.ContainsFunc(p.Values, func(v Value) bool {
+		return v.Final || v.Kind == MaxPower && v.MissingIntervals > 0 && v.State != Preliminary && v.State != Missing
+	})
+}
+
+func compare(p, want *Payload) *Difference {
+	for i := range max(len(p.Values), len(want.Values)) {
+		if d := difference(valueAt(p.Values, i), valueAt(want.Values, i)); d != nil {
+			return d
+		}
 	}
-	return nil, nil
+	if !slices.Equal(derived(p), derived(want)) {
+		return &Difference{Notice: fmt.Sprintf("its notices of what was made are %v, those of the readings %v", derived(p), derived(want))}
+	}
+	return nil
 }
 
 func valueAt(values []Value, i int) *Value {
@@ -48,7 +81,7 @@ func valueAt(values []Value, i int) *Value {
 }
 
 func difference(p, r *Value) *Difference {
-	if p == nil || r == nil || p.Kind != r.Kind || p.Code != r.Code || p.At != r.At || p.MissingIntervals != r.MissingIntervals ||
+	if p == nil || r == nil || p.Kind != r.Kind || p.Code != r.Code || p.At != r.At || p.MissingIntervals != r.MissingIntervals || p.Final != r.Final ||
 		len(p.Intervals) != len(r.Intervals) || !p.Quantity.equal(r.Quantity) {
 		return &Difference{Payload: p, Readings: r}
 	}
