@@ -172,6 +172,11 @@ func (m *meaning) print(to io.Writer, c *config.Config) error {
 		for _, r := range location.Receivers {
 			fmt.Fprintf(w, "  %s is market partner %s, at %s\n", r.Role, r.PartnerID, c.EndpointOf(r))
 		}
+		for _, e := range m.Sent {
+			if e.MaLo == location.MaLo && e.Occasions != nil {
+				fmt.Fprintf(w, "  %s\n", occasions(e.Row, e.Occasions))
+			}
+		}
 	}
 
 	fmt.Fprintln(w)
@@ -181,7 +186,11 @@ func (m *meaning) print(to io.Writer, c *config.Config) error {
 			fmt.Fprintf(w, "%s: %s.\n", strings.ToUpper(name[:1])+name[1:], meaning)
 		}
 	}
-	fmt.Fprint(w, "Nothing else leaves the gateway: no reading between the quarter hours, no momentary power, no name or address")
+	momentary := "no momentary power"
+	if slices.ContainsFunc(m.Sent, func(e config.Entitlement) bool { return e.Rhythm == form.OnDemand }) {
+		momentary = "no other momentary value"
+	}
+	fmt.Fprintf(w, "Nothing else leaves the gateway: no reading between the quarter hours, %s, no name or address", momentary)
 	if len(m.NotSent) > 0 {
 		fmt.Fprintf(w, ",\nand none of the form's rows %s, which are for other classes", joined(m.NotSent))
 	}
@@ -194,6 +203,30 @@ func (m *meaning) print(to io.Writer, c *config.Config) error {
 	}
 	_, err := io.WriteString(to, w.String())
 	return err
+}
+
+// reasons are what entitles to the grid's state, in words.
+var reasons = map[string]string{
+	form.EEGOrKWKGPlant.String(): "it is a plant after EEG or KWKG", form.ControllableDevice.String(): "there is a controllable device after § 14a EnWG",
+	form.Above20000KWh.String(): "more than 20 000 kWh are drawn in a year",
+}
+
+// occasions says when momentary figures are sent without being asked for.
+func occasions(row form.RowNumber, o *config.Occasions) string {
+	if row == form.GridState {
+		return fmt.Sprintf("NB ordered the state of the grid (§ 56 MsbG), which it may since %s: sent every %s, on the clock", reasons[o.Because], o.Every)
+	}
+	var when []string
+	if o.Every != "" {
+		when = append(when, "every "+o.Every+" on the clock")
+	}
+	if o.Above != "" {
+		when = append(when, "when the power rises above "+o.Above+" kW or falls back by "+o.Hysteresis+" kW")
+	}
+	if o.Below != "" {
+		when = append(when, "when it falls below "+o.Below+" kW or rises back by "+o.Hysteresis+" kW")
+	}
+	return fmt.Sprintf("row %d is sent by itself: %s", row, strings.Join(when, ", "))
 }
 
 func describe(m *form.MarketLocation) string {

@@ -32,6 +32,7 @@ type shownRow struct {
 	HowOften  string                `json:"how_often"`
 	Purpose   string                `json:"purpose"`
 	Values    []config.Content      `json:"values"`
+	Occasions *config.Occasions     `json:"occasions,omitempty"`
 	NextDue   *string               `json:"next_due"` // null for what no calendar makes due
 	rhythm    form.Rhythm
 	next      *time.Time
@@ -92,7 +93,7 @@ func newShownForm(c *form.Contract, now time.Time) shownForm {
 		m := c.Location(e.MaLo)
 		r := shownRow{
 			MaLo: e.MaLo, Direction: m.Direction, Class: m.Class, Row: e.Row, From: form.MSB,
-			HowOften: rhythmNames[e.Rhythm], Purpose: e.Purpose, Values: append([]config.Content{}, e.Values...), rhythm: e.Rhythm, next: e.NextDue,
+			HowOften: rhythmNames[e.Rhythm], Purpose: e.Purpose, Occasions: e.Occasions, Values: append([]config.Content{}, e.Values...), rhythm: e.Rhythm, next: e.NextDue,
 		}
 		for _, to := range e.To {
 			r.To = append(r.To, shownReceiver{to.Role, to.PartnerID})
@@ -130,7 +131,7 @@ func (s shownForm) write(to io.Writer, in words) error {
 		if r.next != nil {
 			next = r.next.In(form.Berlin).Format(in.clock)
 		}
-		fmt.Fprintf(t, "  %d\t%s → %s\t%s\t%s\t%s\t%s\n", r.Row, r.From, strings.Join(receivers, ", "), in.rhythm[r.rhythm], in.contents(r), in.purposes(r.Purpose), next)
+		fmt.Fprintf(t, "  %d\t%s → %s\t%s\t%s\t%s\t%s\n", r.Row, r.From, strings.Join(receivers, ", "), in.howOften(r), in.contents(r), in.purposes(r.Purpose), next)
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"smgw/meter/form"
@@ -19,6 +20,8 @@ type words struct {
 	direction map[form.Direction]string
 	columns   []string
 	rhythm    map[form.Rhythm]string
+	every     string            // a period
+	across    string            // a threshold
 	purpose   map[string]string // of the form's German purposes; nil: as they are
 	kind      map[form.Kind]string
 	register  map[obis.Code]string // beside the total
@@ -41,6 +44,8 @@ var languages = map[string]words{
 			form.OnEvent:        "einmal je Ereignis",
 			form.OnDemand:       "auf Abruf",
 		},
+		every:  "alle %s",
+		across: "über/unter %s kW",
 		kind: map[form.Kind]string{
 			form.Energy: "Energiemenge", form.MaxPower: "Höchstleistung", form.Register: "Zählerstand", form.LoadProfile: "Viertelstundenwerte",
 			form.Momentary: "Einspeiseleistung im Augenblick",
@@ -65,6 +70,8 @@ var languages = map[string]words{
 			form.OnEvent:        "once for an event",
 			form.OnDemand:       "on demand",
 		},
+		every:  "every %s",
+		across: "across %s kW",
 		purpose: map[string]string{
 			"Verbrauchsinformation nach § 40 Abs. 3 EnWG": "consumption information, § 40(3) EnWG", "Bilanzierung": "balancing", "Abrechnung": "billing",
 			"Versorgungssicherheit": "security of supply", "Netzzustand nach § 56 MsbG": "state of the grid, § 56 MsbG",
@@ -83,6 +90,27 @@ var languages = map[string]words{
 			form.AB: "operator of the generating plant",
 		},
 	},
+}
+
+// howOften says when a row is sent.
+func (in words) howOften(r shownRow) string {
+	o := r.Occasions
+	if o == nil {
+		return in.rhythm[r.rhythm]
+	}
+	var all []string
+	if o.Every != "" {
+		all = append(all, fmt.Sprintf(in.every, strings.Replace(o.Every, "m", " min", 1)))
+	}
+	for _, threshold := range []string{o.Above, o.Below} {
+		if threshold != "" {
+			all = append(all, fmt.Sprintf(in.across, threshold))
+		}
+	}
+	if r.Row != form.GridState {
+		all = append(all, in.rhythm[r.rhythm])
+	}
+	return strings.Join(all, ", ")
 }
 
 // contents says what a row sends.

@@ -196,7 +196,7 @@ func TestProblems(t *testing.T) {
 		"power that would fill the memory": {`transformer_factor = 1`, `max_power_kw = "1e999999999"`, []string{
 			`:13:16: max_power_kw: power 1e999999999; want kilowatts above 0, such as 43 or 27.6`}},
 		"power with its unit": {`transformer_factor = 1`, `max_power_kw = "43 kW"`, []string{
-			`:13:16: max_power_kw: power "43 kW" has a unit; want the number of kilowatts alone, max_power_kw = 43`}},
+			`:13:16: max_power_kw: power "43 kW" has a unit; want the number of kilowatts alone, such as 43`}},
 		"no power": {`transformer_factor = 1`, `max_power_kw = 0`, []string{
 			`:13:16: max_power_kw: power 0; want kilowatts above 0, such as 43 or 27.6`}},
 		"commissioned at a local time": {`transformer_factor = 1`, `commissioned = 2026-10-23T10:15:00`, []string{

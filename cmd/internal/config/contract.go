@@ -63,6 +63,11 @@ func (d *decoder) contradictions(contract section, err error) {
 				continue // the role that is missing may be the one that cannot be read
 			}
 		}
+		if table, key, inner := strings.Cut(e.Field, "."); inner {
+			sub := section{d, s.node.get(table), "[market_location." + table + "]"}
+			sub.wrong(key, key+": "+e.What, e.Want)
+			continue
+		}
 		switch {
 		case s.node == nil || e.Field == "market_location": // reported as a missing table
 		case e.Field == "receiver": // several roles may be missing
@@ -96,7 +101,7 @@ func parseInstant(s string) (time.Time, error) {
 // fill the memory as soon as it is compared, and nobody writes kilowatts so.
 func parsePower(s string) (decimal.NullDecimal, error) {
 	if number := strings.TrimSpace(strings.TrimRightFunc(s, unicode.IsLetter)); number != s && number != "" {
-		return decimal.NullDecimal{}, fmt.Errorf("power %q has a unit: want the number of kilowatts alone, max_power_kw = 43", s)
+		return decimal.NullDecimal{}, fmt.Errorf("power %q has a unit: want the number of kilowatts alone, such as 43", s)
 	}
 	d, err := decimal.NewFromString(strings.ReplaceAll(s, "_", ""))
 	if err != nil || strings.ContainsAny(s, "eExob") || !d.IsPositive() {
@@ -122,6 +127,7 @@ func (d *decoder) marketLocation(s section, meters []Meter) form.MarketLocation 
 			d.spoiled[s.node] = append(d.spoiled[s.node], "high_tariff") // what follows from it is not said as well
 		}
 	}
+	d.momentary(s, &m)
 	for _, r := range d.sections(s.node, "receiver", "[[market_location.receiver]]") {
 		here.receivers = append(here.receivers, r)
 		receiver := r.receiver()

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"smgw/meter/form"
@@ -19,7 +20,9 @@ type Entitlement struct {
 	HowOften string                `json:"how_often"` // the rhythm InWords
 	Purpose  string                `json:"purpose"`   // as the form says it, in German
 	Values   []Content             `json:"values"`
-	NextDue  *time.Time            `json:"next_due"` // by when it must have arrived; null for what no calendar makes due
+	// Occasions are when momentary figures are sent by themselves; null for all else.
+	Occasions *Occasions `json:"occasions,omitempty"`
+	NextDue   *time.Time `json:"next_due"` // by when it must have arrived; null for what no calendar makes due
 }
 
 // Recipient is a receiver with the endpoint that its payloads go to.
@@ -48,12 +51,16 @@ func (c *Config) Entitlements(now time.Time) []Entitlement {
 	var all []Entitlement
 	for i := range c.Contract.MarketLocations {
 		m := &c.Contract.MarketLocations[i]
-		for _, row := range form.Rows {
+		rows := form.Rows
+		if grid, _ := form.GridState.Row(); m.GridState != nil {
+			rows = append(slices.Clone(rows), grid)
+		}
+		for _, row := range rows {
 			if !row.For(m.Class) {
 				continue
 			}
-			e := Entitlement{MaLo: m.MaLo, Row: row.Number, Rhythm: row.Rhythm, Purpose: row.Purpose}
-			e.HowOften, _ = InWords(row.Rhythm)
+			e := Entitlement{MaLo: m.MaLo, Row: row.Number, Rhythm: row.Rhythm, Purpose: row.Purpose, Occasions: occasions(m, row.Number)}
+			e.HowOften = e.howOften()
 			for _, role := range row.To {
 				if r, ok := m.Receiver(role); ok {
 					e.To = append(e.To, Recipient{r.Role, r.PartnerID, c.EndpointOf(r)})
@@ -74,6 +81,29 @@ func (c *Config) Entitlements(now time.Time) []Entitlement {
 	return all
 }
 
+// howOften says it in words: when momentary figures are sent by themselves, and
+// else the rhythm.
+func (e *Entitlement) howOften() string {
+	name, _ := InWords(e.Rhythm)
+	o := e.Occasions
+	if o == nil {
+		return name
+	}
+	var words []string
+	if o.Every != "" {
+		words = append(words, "every "+strings.Replace(o.Every, "m", " min", 1))
+	}
+	for _, threshold := range []string{o.Above, o.Below} {
+		if threshold != "" {
+			words = append(words, "across "+threshold+" kW")
+		}
+	}
+	if e.Row != form.GridState {
+		words = append(words, name)
+	}
+	return strings.Join(words, ", ")
+}
+
 // InWords names how often a row is sent, and says what that means.
 func InWords(r form.Rhythm) (name, meaning string) {
 	switch r {
@@ -84,7 +114,7 @@ func InWords(r form.Rhythm) (name, meaning string) {
 	case form.OnEvent:
 		return "on events", "once after supply starts or ends, or a device or a parameter changes; this version does not send it yet"
 	}
-	return "on demand", "when the network operator orders it; this version does not send it yet"
+	return "on demand", "once when the network operator asks for it; beside that only as the contract says: on the clock, or when the power crosses a threshold"
 }
 
 // NotSent lists the rows of the form that apply to none of the contract's

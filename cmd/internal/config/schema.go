@@ -68,6 +68,16 @@ var schema = shape{kind: table, keys: []shape{
 			{name: "from", kind: text, example: `"06:00"`},
 			{name: "to", kind: text, example: `"22:00"`},
 		}},
+		{name: "feed_in_power", kind: table, keys: []shape{
+			{name: "every", kind: text, example: `"15m"`},
+			{name: "above_kw", kind: integer | decimals | text, example: `25`},
+			{name: "below_kw", kind: integer | decimals | text, example: `1.5`},
+			{name: "hysteresis_kw", kind: integer | decimals | text, example: `0.5`},
+		}},
+		{name: "grid_state", kind: table, keys: []shape{
+			{name: "every", kind: text, example: `"15m"`},
+			{name: "because", kind: text, example: `"eeg_kwkg_plant"`},
+		}},
 		{name: "receiver", kind: tables, keys: []shape{
 			{name: "role", kind: text, example: `"LF"`},
 			{name: "partner_id", kind: text, example: `"9900357000004"`},
