@@ -66,6 +66,9 @@ func printStatus(out io.Writer, s *control.Status) error {
 	}
 	fmt.Fprintf(w, "gateway\t%s, running since %s\n", s.Gateway, local(s.Started))
 	fmt.Fprintf(w, "clock\t%s %s, %s\n", local(s.Now.Time), s.Now.Time.In(form.Berlin).Format("MST"), s.Now.Quality)
+	if s.ClockDoubt != "" {
+		fmt.Fprintf(w, "\t%s\n", s.ClockDoubt)
+	}
 	for _, m := range s.Meters {
 		fmt.Fprintf(w, "meter %s\t%s\n", m.Name, describeLine(m.Line, local))
 		fmt.Fprintf(w, "\t%s, last reading %s\n", describeDevice(&m), maybe(m.LastReading))
@@ -78,6 +81,12 @@ func printStatus(out io.Writer, s *control.Status) error {
 		}
 		if len(registers) > 0 {
 			fmt.Fprintf(w, "\t%s\n", strings.Join(registers, " · "))
+		}
+		if m.Undated > 0 {
+			fmt.Fprintf(w, "\t%d readings wait in memory until the clock is right\n", m.Undated)
+		}
+		if m.Drift != nil {
+			fmt.Fprintf(w, "\tits count of seconds gains %.1f s a day on the clock\n", *m.Drift)
 		}
 		if m.LastBoundary != nil {
 			fmt.Fprintf(w, "\tlast boundary kept %s\n", local(m.LastBoundary.Time()))

@@ -53,18 +53,24 @@ type Agent struct {
 	senders  map[string]*sender
 	unsaved  unsaved
 	kept     map[string]meter.BoundaryReading // by meter, the newest in the store
-	retained form.Date                        // the day on which old data were last erased
+	timeline timeline
+	witness  witness
+	retained form.Date // the day on which old data were last erased
 	trouble  trouble
 	burdens  burdens
 }
 
 // meterState is one meter's line and what came of it.
 type meterState struct {
-	name   string
-	line   *meter.Line
-	picker *meter.Picker
-	device meter.DeviceID // of the newest reading; "" before the first
-	last   meter.Reading
+	name    string
+	line    *meter.Line
+	picker  *meter.Picker
+	device  meter.DeviceID // of the newest reading; "" before the first
+	last    meter.Reading
+	dated   bool    // the instant of last is believed
+	count   count   // its secIndex beside the clock
+	heard   bool    // it has been, by a synchronised clock
+	undated undated // its readings that wait for an instant
 	// What the newest telegram's registers say of the meter.
 	feedsIn, twoTariffs bool
 	minuteRefused       bool // the store refused the last minute reading: that is logged once
@@ -90,6 +96,14 @@ func New(o Options) (*Agent, error) {
 		decided := meter.Quarter(0)
 		if found {
 			decided, state.device = last.Boundary, last.Device
+			const days = 7
+			lately, err := o.Store.Boundaries(m.Name, last.Boundary-days*96, last.Boundary)
+			if err != nil {
+				return nil, fmt.Errorf("meter %q: its boundary readings: %w", m.Name, err)
+			}
+			for i := range lately {
+				state.count.add(&lately[i])
+			}
 			a.kept[m.Name] = last
 		}
 		state.picker = meter.NewPicker(o.Config.Readings.OffsetLimit, decided)
@@ -110,6 +124,9 @@ func New(o Options) (*Agent, error) {
 	for _, endpoint := range endpoints {
 		if a.senders[endpoint] == nil {
 			a.senders[endpoint] = newSender(endpoint, o.Store, o.Client, o.Clock, o.Log)
+			if _, stepped := o.Clock.(*SteppedClock); !stepped { // a head-end beside it lives in another time
+				a.senders[endpoint].witness = &a.witness
+			}
 		}
 	}
 	return a, nil
@@ -146,6 +163,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.unsaved.flush(a)
+	for _, m := range a.meters {
+		if !m.undated.empty() {
+			a.loseUndated(m, m.undated.quarters(), time.Time{}, time.Time{})
+		}
+	}
 	if n := len(a.unsaved.waiting); n > 0 {
 		a.Log.Error("readings that the store did not take are lost with this stop", "count", n,
 			"from", a.unsaved.waiting[0].Boundary, "to", a.unsaved.waiting[n-1].Boundary, "err", a.unsaved.err)
@@ -190,32 +212,54 @@ func (a *Agent) received(ctx context.Context, m *meterState, t meter.Telegram) {
 	}
 }
 
-// observe keeps what a reading decides. A new device starts its own series.
+// observe keeps what a reading decides. A new device starts its own series. A
+// reading whose instant cannot be believed waits until it can be dated.
 func (a *Agent) observe(m *meterState, r meter.Reading) {
 	a.keepMinute(m, r.At.Time)
+	stamp, steady := a.judge(r.At)
+	r.At = stamp
+	m.dated = a.believe(m, &r, steady)
 	m.device, m.last = r.Device, r
-	if !a.credible(&r) {
-		return // an instant of 1970, or of next year, is no boundary of any period
+	if !m.dated {
+		m.undated.add(&r)
+		return
 	}
+	if !m.undated.empty() && r.At.Quality == meter.ClockSynchronised {
+		a.date(m, &r)
+	}
+	r.At = a.mark(r.At)
+	m.last = r
 	a.unsaved.add(m.picker.Observe(r))
 	a.unsaved.flush(a)
+}
+
+// mark takes the quality from a stamp while the head-ends' dates contradict the
+// clock and nothing bears it out.
+func (a *Agent) mark(s meter.Stamp) meter.Stamp {
+	if s.Quality == meter.ClockSynchronised && a.contradicted(s) {
+		s.Quality = meter.ClockUnsynchronised
+	}
+	return s
 }
 
 // step does what is due at now: it keeps the boundaries that no reading can
 // decide any more, builds the periods that are settled, and sets the lamps.
 func (a *Agent) step(now meter.Stamp) {
+	now, steady := a.judge(now)
 	if !clockNeverSet(now.Time) {
-		for _, m := range a.meters {
-			a.unsaved.add(m.picker.Expire(now.Time))
+		if steady {
+			for _, m := range a.meters {
+				a.unsaved.add(m.picker.Expire(now.Time))
+			}
 		}
 		a.unsaved.flush(a)
 		// A clock that nobody vouches for ends no period.
-		if a.unsaved.empty() && now.Quality == meter.ClockSynchronised {
+		if a.unsaved.empty() && now.Quality == meter.ClockSynchronised && !a.waiting(now) {
 			a.builder.build(now.Time, a.senders)
 		}
 		a.retain(now)
 	}
-	causes := a.causes(now)
+	causes := a.causes(a.mark(now))
 	a.trouble.note(a, now, causes)
 	if err := a.Lamps.Show(causes...); err != nil {
 		a.Log.Warn("a lamp cannot be set", "err", err)

@@ -426,7 +426,8 @@ func fill(t *testing.T, path string) {
 }
 
 // A clock that runs a year ahead for minutes, and nobody vouches for it, costs
-// what was read meanwhile and nothing else.
+// nothing: what was read meanwhile is dated when the clock is right again, and
+// says that it was not.
 func TestAgentDisbelievesAClockThatRanAway(t *testing.T) {
 	b := newBench(t)
 	from, to := began.AddDays(1).At(10, 0), began.AddDays(1).At(10, 40)
@@ -443,8 +444,12 @@ func TestAgentDisbelievesAClockThatRanAway(t *testing.T) {
 	b.requireDelivered(b.due(until))
 	readings, err := b.store.Boundaries("main", began.Midnight(), meter.QuarterOf(until.AddDate(2, 0, 0)))
 	require.NoError(t, err)
-	lost := 3 // 10:00, 10:15 and 10:30
-	require.Len(t, readings, int(meter.QuarterOf(until)-began.Midnight())+1-lost)
+	require.Equal(t, int(meter.QuarterOf(until)-began.Midnight())+1, len(readings))
+	for i, r := range readings {
+		during := !r.Boundary.Time().Before(from) && r.Boundary.Time().Before(to)
+		require.Equal(t, began.Midnight()+meter.Quarter(i), r.Boundary)
+		require.Equal(t, !during, r.Clock == meter.ClockSynchronised, r.Boundary)
+	}
 }
 
 // Even one that is synchronised to a wrong source does not silence the gateway

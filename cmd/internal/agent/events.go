@@ -8,20 +8,25 @@ import (
 
 // Kinds of events in the journal that the agent writes.
 const (
-	AgentStarted = "agent_started"
-	AgentStopped = "agent_stopped"
-	DeviceSeen   = "device_seen"     // another server id answers on a meter's line
-	RegisterFell = "register_fell"   // a device's register shows less than at the boundary before
-	Causes       = "causes"          // what was wrong in the last quarter hour is other than before
-	SeriesBegun  = "series_begun"    // payloads of one rhythm about a market location begin
-	SeriesEnded  = "series_ended"    // the contract has them no more
-	Delivered    = "delivered"       // a payload left and was acknowledged
-	Refused      = "refused"         // a payload was refused for good and set aside
-	Damaged      = "payload_damaged" // a payload's bytes went bad on flash; it was set aside
-	ReadingsLost = "readings_lost"   // boundary readings that could not be kept
-	Looked       = "looked"          // somebody read measured values that are kept
-	Retried      = "retried"         // somebody had a refused payload sent again
-	GivenUp      = "given_up"        // somebody decided that a refused payload is not sent
+	AgentStarted    = "agent_started"
+	AgentStopped    = "agent_stopped"
+	DeviceSeen      = "device_seen"      // another server id answers on a meter's line
+	RegisterFell    = "register_fell"    // a device's register shows less than at the boundary before
+	Causes          = "causes"           // what was wrong in the last quarter hour is other than before
+	SeriesBegun     = "series_begun"     // payloads of one rhythm about a market location begin
+	SeriesEnded     = "series_ended"     // the contract has them no more
+	Delivered       = "delivered"        // a payload left and was acknowledged
+	Refused         = "refused"          // a payload was refused for good and set aside
+	Damaged         = "payload_damaged"  // a payload's bytes went bad on flash; it was set aside
+	ReadingsLost    = "readings_lost"    // boundary readings that could not be kept
+	ClockJumped     = "clock_jumped"     // the wall clock moved against the host's count of time
+	ClockDoubted    = "clock_doubted"    // the kernel says that it is synchronised, and other things say no
+	ClockBelieved   = "clock_believed"   // it is believed again
+	ReadingsDated   = "readings_dated"   // readings from before the clock was right have got their instants
+	ReadingsUndated = "readings_undated" // and these never will
+	Looked          = "looked"           // somebody read measured values that are kept
+	Retried         = "retried"          // somebody had a refused payload sent again
+	GivenUp         = "given_up"         // somebody decided that a refused payload is not sent
 )
 
 // event is an event of the agent, now, with details as pairs of name and value.

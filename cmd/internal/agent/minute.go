@@ -6,7 +6,7 @@ import "time"
 // another has come, where the configuration wants it: one commit a minute.
 func (a *Agent) keepMinute(m *meterState, next time.Time) {
 	last := m.last.At.Time
-	if !a.Config.Readings.Minutes || last.IsZero() || !a.credible(&m.last) || last.Truncate(time.Minute).Equal(next.Truncate(time.Minute)) {
+	if !a.Config.Readings.Minutes || last.IsZero() || !m.dated || last.Truncate(time.Minute).Equal(next.Truncate(time.Minute)) {
 		return
 	}
 	err := a.Store.PutMinute(m.last)

@@ -36,6 +36,7 @@ type sender struct {
 	clock    Clock
 	log      *slog.Logger
 	wake     chan struct{}
+	witness  *witness // hears the dates of its answers; nil: nobody does
 
 	mu    sync.Mutex
 	state senderState
@@ -170,8 +171,11 @@ func (s *sender) recall(now time.Time) error {
 // attempt makes one attempt at one item and records its outcome. Its error is
 // the store's; the head-end's is in the sender's state.
 func (s *sender) attempt(ctx context.Context, item buffer.Item) error {
+	sent := s.clock.Now()
 	result := s.client.Put(ctx, s.endpoint, item.ID, item.Body)
-	now := s.clock.Now().Time
+	answered := s.clock.Now()
+	s.witness.hear(s.endpoint, result.Date, sent, answered)
+	now := answered.Time
 	switch result.Outcome {
 	case deliver.Stored, deliver.AlreadyStored:
 		if err := s.store.Acknowledge(item.ID, now, event(now, Delivered, item, "status", strconv.Itoa(result.Status))); err != nil {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"time"
@@ -28,7 +29,7 @@ func (a *Agent) Handler() http.Handler {
 func (a *Agent) Status() (*control.Status, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := a.Clock.Now()
+	now, _ := a.judge(a.Clock.Now())
 	stats, err := a.Store.Stats()
 	if err != nil {
 		return nil, err
@@ -39,7 +40,7 @@ func (a *Agent) Status() (*control.Status, error) {
 	}
 	s := &control.Status{
 		Gateway: a.Config.Gateway.ID, Config: a.Config.File,
-		Started: a.started, Now: now, Causes: a.causes(now),
+		Started: a.started, Now: a.mark(now), Causes: a.causes(a.mark(now)), ClockDoubt: a.clockDoubt(now),
 		Store:    control.StoreStatus{Stats: stats, Unsaved: len(a.unsaved.waiting)},
 		CertsEnd: a.CertificatesEnd,
 	}
@@ -58,7 +59,9 @@ func (a *Agent) Status() (*control.Status, error) {
 		s.Meters = append(s.Meters, state)
 	}
 	for _, endpoint := range slices.Sorted(maps.Keys(a.senders)) {
-		s.Endpoints = append(s.Endpoints, a.senders[endpoint].status(backlog))
+		state := a.senders[endpoint].status(backlog)
+		state.ClockOff = int64(a.witness.off(endpoint) / time.Second)
+		s.Endpoints = append(s.Endpoints, state)
 	}
 	s.NextDue = a.nextDue(now.Time)
 	return s, nil
@@ -69,7 +72,11 @@ func (a *Agent) meterStatus(m *meterState) (control.MeterStatus, error) {
 		Name: m.name, Line: m.line.State(),
 		Device: m.device, Plate: m.device.Plate(), Says: []string{},
 		FeedsIn: m.feedsIn, TwoTariffs: m.twoTariffs, Coarse: m.last.Coarse,
-		LastReading: instant(m.last.At.Time), Registers: map[string]string{}, PowerW: m.last.Power,
+		Undated: m.undated.size(), LastReading: instant(m.last.At.Time), Registers: map[string]string{}, PowerW: m.last.Power,
+	}
+	if drift, known := m.count.drift(); known {
+		rounded := math.Round(drift*10) / 10
+		s.Drift = &rounded
 	}
 	if fnn, ok := m.last.Status.FNN(); ok {
 		s.Says = fnn.Words()

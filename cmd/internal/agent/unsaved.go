@@ -54,6 +54,7 @@ func (u *unsaved) flush(a *Agent) {
 			return
 		}
 		a.kept[next.Meter] = *next
+		a.counted(next)
 		u.waiting = u.waiting[1:]
 	}
 	if u.err != nil {

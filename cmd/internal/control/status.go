@@ -18,16 +18,19 @@ const StatusPath = "/v1/status"
 
 // Status is how a gateway is. Its JSON names are stable.
 type Status struct {
-	Gateway   string           `json:"gateway"`
-	Config    string           `json:"config"`
-	Started   time.Time        `json:"started"`
-	Now       meter.Stamp      `json:"now"`
-	Causes    []board.Cause    `json:"causes"` // what is wrong; none: all well
-	Meters    []MeterStatus    `json:"meters"`
-	Store     StoreStatus      `json:"store"`
-	Endpoints []EndpointStatus `json:"endpoints"`
-	NextDue   *DueStatus       `json:"next_due"`
-	CertsEnd  time.Time        `json:"certificates_end"`
+	Gateway string      `json:"gateway"`
+	Config  string      `json:"config"`
+	Started time.Time   `json:"started"`
+	Now     meter.Stamp `json:"now"`
+	// ClockDoubt is why the clock is not believed though the kernel calls it
+	// synchronised, or what contradicts it; "" when nothing does.
+	ClockDoubt string           `json:"clock_doubt,omitempty"`
+	Causes     []board.Cause    `json:"causes"` // what is wrong; none: all well
+	Meters     []MeterStatus    `json:"meters"`
+	Store      StoreStatus      `json:"store"`
+	Endpoints  []EndpointStatus `json:"endpoints"`
+	NextDue    *DueStatus       `json:"next_due"`
+	CertsEnd   time.Time        `json:"certificates_end"`
 }
 
 // MeterStatus is what one meter's line has brought.
@@ -44,6 +47,8 @@ type MeterStatus struct {
 	Registers    map[string]string   `json:"registers_wh"`
 	PowerW       decimal.NullDecimal `json:"power_w"`
 	LastBoundary *meter.Quarter      `json:"last_boundary"`
+	Undated      int                 `json:"undated"`         // readings that wait until the clock is right
+	Drift        *float64            `json:"drift_s_per_day"` // by how much its secIndex gains on the clock; null before it is known
 }
 
 // StoreStatus is how the store is.
@@ -68,6 +73,7 @@ type EndpointStatus struct {
 	LastError   string     `json:"last_error,omitempty"`
 	Reached     *time.Time `json:"reached"` // when it last accepted a connection
 	LastSuccess *time.Time `json:"last_success"`
+	ClockOff    int64      `json:"clock_off_s"` // by how many seconds its dates are ahead of our clock; 0 where they agree
 }
 
 // DueStatus is the next payload that the form makes due.

@@ -1,0 +1,104 @@
+package agent
+
+import (
+	"sync"
+	"time"
+
+	"smgw/meter"
+)
+
+const (
+	// dateTolerance is what a head-end's Date may differ from the clock, beyond
+	// the whole seconds that it is given in and the round trip.
+	dateTolerance = 30 * time.Second
+	// contradictions is how many answers in a row must differ before they count.
+	contradictions = 2
+	// testimonyLasts is how long a head-end's last word counts.
+	testimonyLasts = 24 * time.Hour
+)
+
+// witness hears what the head-ends' answers say of the time. They never set
+// anything: each may be wrong, and they cannot prove who they are by a date.
+type witness struct {
+	mu    sync.Mutex
+	heard map[string]testimony // by endpoint
+}
+
+// testimony is what one head-end's dates say since the clock last jumped.
+type testimony struct {
+	at       time.Duration // Elapsed of the last one
+	off      time.Duration // by how much its clock is ahead of ours
+	contrary int           // answers in a row that contradict ours
+}
+
+// hear takes in the Date of an answer to what was sent at one stamp and answered by another.
+func (w *witness) hear(endpoint string, date time.Time, sent, answered meter.Stamp) {
+	if w == nil || date.IsZero() || answered.Quality != meter.ClockSynchronised || clockNeverSet(answered.Time) ||
+		answered.Elapsed == 0 || start(answered).Sub(start(sent)).Abs() > maxStep {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.heard == nil {
+		w.heard = map[string]testimony{}
+	}
+	t := w.heard[endpoint]
+	t.at = answered.Elapsed
+	switch early, late := sent.Time.Sub(date.Add(time.Second)), date.Sub(answered.Time); {
+	case early > dateTolerance:
+		t.off, t.contrary = -early, t.contrary+1
+	case late > dateTolerance:
+		t.off, t.contrary = late, t.contrary+1
+	default:
+		t.off, t.contrary = 0, 0
+	}
+	w.heard[endpoint] = t
+}
+
+// forget forgets what was said of a clock that has jumped since.
+func (w *witness) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.heard)
+}
+
+// testimony reports whether a head-end's date agrees with the clock, and whether
+// one contradicts it.
+func (w *witness) testimony(now meter.Stamp) (agrees, contradicts bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range w.heard {
+		if now.Elapsed-t.at <= testimonyLasts {
+			agrees = agrees || t.contrary == 0
+			contradicts = contradicts || t.contrary >= contradictions
+		}
+	}
+	return agrees, contradicts
+}
+
+// off is by how much an endpoint's clock is ahead of ours, and 0 where it agrees
+// or has said too little.
+func (w *witness) off(endpoint string) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if t := w.heard[endpoint]; t.contrary >= contradictions {
+		return t.off
+	}
+	return 0
+}
+
+// contradicted reports whether head-ends' dates contradict a synchronised clock,
+// none agrees with it, and no meter's count bears it out. One head-end that lies
+// must not make every reading unusable.
+func (a *Agent) contradicted(now meter.Stamp) bool {
+	agrees, contradicts := a.witness.testimony(now)
+	if agrees || !contradicts {
+		return false
+	}
+	for _, m := range a.meters {
+		if m.count.proven() {
+			return false // it counts as the clock goes, or the clock would be doubted
+		}
+	}
+	return true
+}
