@@ -36,6 +36,9 @@ func (h *History) build(d Due, readings []meter.BoundaryReading, final bool) (Pa
 	if err != nil {
 		return Payload{}, err
 	}
+	if row.Rhythm == OnEvent && d.Event == (EventKind{}) {
+		return Payload{}, irregular(m, row)
+	}
 	if err := h.period(c, m, row, to.Role, d.Period, false); err != nil {
 		return Payload{}, err
 	}
@@ -167,7 +170,7 @@ func (b *builder) interval(from, to point) Quantity {
 // part where the transformer factor changes. Other gaps inside do not matter.
 func (b *builder) energy(m Measure) Quantity {
 	s := b.of(m)
-	p, start := b.period, s.at(b.period.From)
+	p, start := b.period, s.from(b.period.From)
 	if p.From < s.commissioned && s.commissioned < p.To {
 		// Commissioned within the period: its energy begins with the first good reading.
 		first, _ := s.search(s.commissioned)
@@ -184,7 +187,8 @@ func (b *builder) energy(m Measure) Quantity {
 		f := b.factor(from)
 		to := min(p.To, f.until)
 		if from != p.From {
-			start = s.at(from)
+			start = s.from(from)
+			made = append(made, s.at(from))
 			made = append(made, start)
 		}
 		wh := decimal.Zero

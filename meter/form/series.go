@@ -15,7 +15,7 @@ import (
 // series is one register over time: for each boundary the usable reading taken
 // nearest it, judged for plausibility.
 type series struct {
-	points       []point // ascending, one for each boundary that has one
+	points       []point // ascending, one for each boundary that has one, two where a device follows another
 	commissioned meter.Quarter
 	keepers      map[meter.DeviceID]bool // devices that keep this register at all
 }
@@ -68,27 +68,51 @@ func newSeries(b *builder, code obis.Code) *series {
 			compareBool(a.coarse, b.coarse),
 		)
 	})
+	s.pick()
 	s.choose(b.event, upTo)
-	s.points = slices.CompactFunc(s.points, func(a, b point) bool { return a.at == b.at })
 	s.judge(b)
 	return s
 }
 
-// choose keeps, at the boundary of a device's event, the reading of the device that
-// it is about: two may have one there. What was removed is the device that was read
-// before; nothing else is its last reading. What was built in is another, where
-// there is one.
+// pick keeps the nearest reading of a device at each boundary. Where a device
+// follows another both may have one there: the one that goes comes first, as the
+// end of the quarter hour before, and the one that comes after it, as the beginning
+// of the next. One that does not stay is left out.
+func (s *series) pick() {
+	all, kept := s.points, s.points[:0]
+	for i := 0; i < len(all); {
+		here, j := len(kept), i
+		for ; j < len(all) && all[j].at == all[i].at; j++ {
+			if n := len(kept) - here; n == 0 || n == 1 && kept[here].device != all[j].device {
+				kept = append(kept, all[j])
+			}
+		}
+		if len(kept)-here == 2 {
+			a, b := &kept[here], &kept[here+1]
+			known := here > 0 && (kept[here-1].device == a.device || kept[here-1].device == b.device)
+			if known && kept[here-1].device == b.device || !known && b.offset < a.offset {
+				*a, *b = *b, *a
+			}
+			if j < len(all) && all[j].device == a.device {
+				kept = kept[:here+1]
+			}
+		}
+		i = j
+	}
+	s.points = kept
+}
+
+// choose decides whose reading the boundary of a device's event has. What was
+// removed is the device that was read before, and nothing else is its last
+// reading; what was built in is the one that follows.
 func (s *series) choose(e EventKind, at meter.Quarter) {
-	here, _ := s.search(at)
-	if here == 0 || e != DeviceRemoved && e != DeviceBuiltIn {
-		return
+	switch here, ok := s.search(at); {
+	case !ok:
+	case e == DeviceRemoved && here > 0 && s.points[here].device != s.points[here-1].device:
+		s.points = s.points[:here]
+	case e == DeviceBuiltIn:
+		s.points = slices.Delete(s.points, here, len(s.points)-1) // it is the last boundary
 	}
-	old := s.points[here-1].device
-	is := func(p point) bool { return p.at == at && (p.device == old) != (e == DeviceRemoved) }
-	if e == DeviceBuiltIn && !slices.ContainsFunc(s.points[here:], func(p point) bool { return p.device != old }) {
-		return
-	}
-	s.points = slices.DeleteFunc(s.points, is)
 }
 
 func compareBool(a, b bool) int {
@@ -188,11 +212,9 @@ func (b *builder) kWh(wh decimal.Decimal, q meter.Quarter) decimal.Decimal {
 // what it was made from.
 func (s *series) rise(last point, to meter.Quarter, made []point) (decimal.Decimal, []point) {
 	sum := decimal.Zero
-	first, _ := s.search(last.at)
-	for _, p := range s.points[first:] {
-		if p.at > to {
-			break
-		}
+	i, _ := s.search(last.at + 1)
+	for ; last.at < to && i < len(s.points) && s.points[i].at <= to; i++ {
+		p := s.points[i]
 		if p.fault != NoReason {
 			continue
 		}
@@ -206,10 +228,19 @@ func (s *series) rise(last point, to meter.Quarter, made []point) (decimal.Decim
 	return sum, made
 }
 
-// at returns the point at a boundary: one whose fault says why, where there is none.
+// at returns the point at a boundary as the end of what lies before: one whose
+// fault says why, where there is none.
 func (s *series) at(q meter.Quarter) point {
 	if i, ok := s.search(q); ok {
 		return s.points[i]
+	}
+	return s.absent(q)
+}
+
+// from returns the point at a boundary as the beginning of what lies after.
+func (s *series) from(q meter.Quarter) point {
+	if i, _ := s.search(q + 1); i > 0 && s.points[i-1].at == q {
+		return s.points[i-1]
 	}
 	return s.absent(q)
 }
@@ -227,19 +258,20 @@ func (s *series) search(q meter.Quarter) (int, bool) {
 
 // each calls fn with the two ends of every quarter hour of a period, in order.
 func (s *series) each(p Period, fn func(a, b point)) {
-	i, _ := s.search(p.From)
-	next := func(q meter.Quarter) point {
-		if i < len(s.points) && s.points[i].at == q {
-			i++
-			return s.points[i-1]
-		}
-		return s.absent(q)
-	}
-	a := next(p.From)
+	i, _ := s.search(p.From.Next())
+	a := s.from(p.From)
 	for q := p.From.Next(); q <= p.To; q = q.Next() {
-		b := next(q)
-		fn(a, b)
-		a = b
+		if i == len(s.points) || s.points[i].at != q {
+			b := s.absent(q)
+			fn(a, b)
+			a = b
+			continue
+		}
+		fn(a, s.points[i])
+		if i++; i < len(s.points) && s.points[i].at == q {
+			i++
+		}
+		a = s.points[i-1]
 	}
 }
 
