@@ -165,8 +165,8 @@ func Encode(p *form.Payload) ([]byte, error) {
 	if _, ok := p.Row.Row(); !ok {
 		return nil, fmt.Errorf("encode payload: row %d: the form has rows 1 to 9, and 56 is the grid's state", p.Row)
 	}
-	if !inTime(p.Period.From, p.Period.To) || p.Period.To-p.Period.From < 1 || p.Period.To-p.Period.From > maxQuarters {
-		return nil, fmt.Errorf("encode payload: period from %d to %d: want 1 to %d quarter hours since 1970", p.Period.From, p.Period.To, maxQuarters)
+	if !inTime(p.Period.From, p.Period.To) || d.Quarters < fewestQuarters(p.Row) || d.Quarters > maxQuarters {
+		return nil, fmt.Errorf("encode payload: period from %d to %d: want %d to %d quarter hours since 1970", p.Period.From, p.Period.To, fewestQuarters(p.Row), maxQuarters)
 	}
 	if !p.Moment.IsZero() {
 		at := p.Moment.Truncate(time.Second)
@@ -212,6 +212,15 @@ func Encode(p *form.Payload) ([]byte, error) {
 		return nil, fmt.Errorf("encode payload: %d bytes are more than %d", len(b), MaxSize)
 	}
 	return b, nil
+}
+
+// fewestQuarters is how short a row's period may be: an event may ask for registers
+// at an instant alone.
+func fewestQuarters(n form.RowNumber) int64 {
+	if row, _ := n.Row(); row.Rhythm == form.OnEvent {
+		return 0
+	}
+	return 1
 }
 
 func encodeValue(v *form.Value, start meter.Quarter) (value, error) {
@@ -291,8 +300,8 @@ func (d *document) payload() (*form.Payload, error) {
 	if d.Edition != edition1 {
 		return nil, fmt.Errorf("edition %d: want 1, which is BK6-18-032", d.Edition)
 	}
-	if d.Quarters < 1 || d.Quarters > maxQuarters {
-		return nil, fmt.Errorf("period of %d quarter hours: want 1 to %d", d.Quarters, maxQuarters)
+	if least := fewestQuarters(p.Row); d.Quarters < least || d.Quarters > maxQuarters {
+		return nil, fmt.Errorf("period of %d quarter hours: want %d to %d", d.Quarters, least, maxQuarters)
 	}
 	var err error
 	if p.MeLo, err = form.ParseMeteringLocationID(d.MeLo); err != nil {
