@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"smgw/tls/profile"
@@ -40,12 +41,14 @@ type Limits struct {
 // DefaultLimits suit a slow mobile line.
 var DefaultLimits = Limits{Connect: 15 * time.Second, Handshake: 20 * time.Second, Header: time.Minute, Whole: 2 * time.Minute}
 
-// Client delivers payloads. It keeps connections for the next delivery and may
-// be used by several goroutines.
+// Client delivers payloads. It keeps one connection to each endpoint for the
+// next delivery and may be used by several goroutines.
 type Client struct {
-	limits    Limits
-	config    *tls.Config
-	transport *http.Transport
+	limits Limits
+	config *tls.Config
+
+	mu   sync.Mutex
+	ways map[string]*way // by endpoint
 }
 
 // NewClient returns a client that connects as config says, which is
@@ -54,22 +57,7 @@ func NewClient(config *tls.Config, limits Limits) *Client {
 	config = config.Clone()
 	config.NextProtos = []string{"h2"}
 	config.VerifyConnection = requireHTTP2(config.VerifyConnection)
-	h2 := new(http.Protocols)
-	h2.SetHTTP2(true)
-	c := &Client{limits: limits, config: config}
-	c.transport = &http.Transport{
-		DialContext:            c.dial,
-		TLSClientConfig:        config,
-		TLSHandshakeTimeout:    limits.Handshake,
-		ResponseHeaderTimeout:  limits.Header,
-		MaxResponseHeaderBytes: MaxAnswer,
-		IdleConnTimeout:        5 * time.Minute,
-		DisableCompression:     true, // a small answer must not unfold into a large one
-		Protocols:              h2,
-		// A mobile line dies without a word: ask before waiting for a whole time limit.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
-	}
-	return c
+	return &Client{limits: limits, config: config, ways: map[string]*way{}}
 }
 
 var errNoHTTP2 = errors.New("the head-end does not speak HTTP/2")
@@ -98,7 +86,14 @@ func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, e
 }
 
 // Close gives up the connections that are kept. Attempts under way go on.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range c.ways {
+		w.leave()
+	}
+	clear(c.ways)
+}
 
 // Put delivers the payload with this id to a head-end, once. endpoint is the
 // head-end's base URL, "https://headend.example" or with a path.
@@ -119,10 +114,10 @@ func (c *Client) Put(ctx context.Context, endpoint, id string, body []byte) Resu
 	request.Header.Set("Accept", "application/problem+json")
 	request.Header.Set("User-Agent", "smgw")
 
-	response, err := c.transport.RoundTrip(request) // not http.Client: it would follow redirects
+	w := c.enter(endpoint)
+	response, err := w.transport.RoundTrip(request) // not http.Client: it would follow redirects
 	if err != nil {
-		// A connection that stays silent once is not asked again.
-		c.transport.CloseIdleConnections()
+		c.exit(endpoint, w, true)
 		if caller.Err() != nil {
 			return Result{Cause: Cancelled, Err: fmt.Errorf("delivery to %s: %w", target.Host, caller.Err())}
 		}
@@ -134,8 +129,10 @@ func (c *Client) Put(ctx context.Context, endpoint, id string, body []byte) Resu
 		}
 		return Result{Cause: cause, Err: why}
 	}
-	defer response.Body.Close()
-	return judge(response, target)
+	result := judge(response, target)
+	response.Body.Close()
+	c.exit(endpoint, w, false)
+	return result
 }
 
 // Reach makes a handshake with a head-end and sends nothing: it tells an

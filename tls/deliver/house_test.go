@@ -67,7 +67,7 @@ func serve(t *testing.T, config *tls.Config, answer http.HandlerFunc) (endpoint 
 	require.NoError(t, err)
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
-	server := &http.Server{Handler: answer, TLSConfig: config, Protocols: protocols, ErrorLog: log.New(io.Discard, "", 0)}
+	server := &http.Server{Handler: answer, TLSConfig: config.Clone(), Protocols: protocols, ErrorLog: log.New(io.Discard, "", 0)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
