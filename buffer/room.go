@@ -47,7 +47,7 @@ const dropAtOnce = 8
 // giveWay erases what can be missed most, and reports whether there was
 // anything: first minute readings, then quarter hours that nothing waits for,
 // each the oldest before the others. Last of all, and only when unacknowledged data may go, the oldest
-// items, and when there are none, quarter hours that are not built into
+// items, first of those that were made from no quarter hours: they say something about an instant; and when there are none, quarter hours that are not built into
 // anything yet. Each of these is a Loss.
 func (s *Store) giveWay(at time.Time, unacknowledged bool) (bool, error) {
 	if freed, err := s.dropMinutes(); freed || err != nil {
@@ -76,8 +76,14 @@ func (s *Store) giveWay(at time.Time, unacknowledged bool) (bool, error) {
 	}
 	var items []Item
 	s.outbox.each(func(it *Item) { items = append(items, *it) })
-	slices.SortFunc(items, func(a, b Item) int { return cmp.Or(a.Created.Compare(b.Created), byDue(&a, &b)) })
-	for _, it := range items[:min(dropAtOnce, len(items))] {
+	slices.SortFunc(items, func(a, b Item) int {
+		return cmp.Or(a.Needs.compareMade(b.Needs), a.Created.Compare(b.Created), byDue(&a, &b))
+	})
+	for i, it := range items[:min(dropAtOnce, len(items))] {
+		if it.Needs.compareMade(items[0].Needs) != 0 {
+			items = items[:i]
+			break // those of an instant may have been enough
+		}
 		if err := s.dropItem(it, LossFull, at); err != nil {
 			return false, err
 		}
@@ -95,4 +101,10 @@ func (s *Store) giveWay(at time.Time, unacknowledged bool) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// compareMade sorts what was made from no readings first.
+func (s Span) compareMade(o Span) int {
+	made := func(s Span) int { return min(len(s.Meter), 1) }
+	return cmp.Compare(made(s), made(o))
 }
