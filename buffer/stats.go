@@ -34,10 +34,7 @@ func (s *Store) Stats() (Stats, error) {
 		}
 	})
 	err := s.view(func(tx *bolt.Tx) error {
-		st.FileBytes = tx.Size()
-		ds := s.db.Stats()
-		st.UsedBytes = st.FileBytes - int64(ds.FreePageN+ds.PendingPageN)*pageSize
-		st.Commits = ds.TxStats.GetWrite()
+		s.size(tx, &st)
 		for _, n := range [][]byte{bucketBoundaries, bucketFresh} {
 			st.Boundaries += int64(tx.Bucket(n).Stats().KeyN)
 		}
@@ -49,6 +46,24 @@ func (s *Store) Stats() (Stats, error) {
 		return nil
 	})
 	return st, err
+}
+
+// Size is Stats without the counts, which only a walk through all of the file
+// gives.
+func (s *Store) Size() (Stats, error) {
+	st := Stats{Path: s.path, LimitBytes: s.options.Limit}
+	err := s.view(func(tx *bolt.Tx) error {
+		s.size(tx, &st)
+		return nil
+	})
+	return st, err
+}
+
+func (s *Store) size(tx *bolt.Tx, st *Stats) {
+	st.FileBytes = tx.Size()
+	ds := s.db.Stats()
+	st.UsedBytes = st.FileBytes - int64(ds.FreePageN+ds.PendingPageN)*pageSize
+	st.Commits = ds.TxStats.GetWrite()
 }
 
 func (o *outbox) backlog(now time.Time) []EndpointBacklog {

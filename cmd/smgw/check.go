@@ -140,6 +140,12 @@ func (m *meaning) print(to io.Writer, c *config.Config) error {
 	fmt.Fprintf(w, "A reading counts for a quarter hour when it is at most %s off it.\n", m.OffsetLimit)
 	fmt.Fprintf(w, "Payloads go to %s.\n", strings.Join(m.Endpoints, " and "))
 	fmt.Fprintf(w, "Lamps: %s.\n", lamps(c))
+	if device := c.Watchdog.Device; device != "" {
+		fmt.Fprintf(w, "%s restarts the board when the agent hangs and nobody starts it again.\n", device)
+	}
+	if address := c.Metrics.Listen; address != "" {
+		fmt.Fprintf(w, "Figures for Prometheus, without any measured value, are at http://%s/metrics on this computer.\n", address)
+	}
 
 	fmt.Fprintf(w, "\nContract: form of edition %s, metering location %s,\n", m.Edition, m.MeLo)
 	if m.Factor == 1 {

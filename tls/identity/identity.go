@@ -102,12 +102,18 @@ func (id *Identity) TLSCertificate() *tls.Certificate {
 
 // NotAfter is when the first of the identity's certificates ends, sub-CAs included.
 func (id *Identity) NotAfter() time.Time {
-	end := id.TLS.Certificate().NotAfter
-	for _, pair := range []Pair{id.TLS, id.Signature} {
-		for _, c := range pair.Chain {
-			if c.NotAfter.Before(end) {
-				end = c.NotAfter
-			}
+	if s := id.Signature.NotAfter(); s.Before(id.TLS.NotAfter()) {
+		return s
+	}
+	return id.TLS.NotAfter()
+}
+
+// NotAfter is when the first certificate of the pair's chain ends.
+func (p Pair) NotAfter() time.Time {
+	end := p.Chain[0].NotAfter
+	for _, c := range p.Chain {
+		if c.NotAfter.Before(end) {
+			end = c.NotAfter
 		}
 	}
 	return end

@@ -28,17 +28,18 @@ import (
 
 // Options are what an Agent is wired from.
 type Options struct {
-	Config          *config.Config
-	Store           *buffer.Store
-	Signer          crypto.Signer // the gateway's signature key
-	KeyID           []byte        // names that key in what it signs
-	CertificatesEnd time.Time     // when the first of the gateway's certificates ends
-	Client          Putter
-	Lamps           board.Lamps
-	Clock           Clock
-	Log             *slog.Logger
-	Recovery        *buffer.Recovery // what became of a damaged store; nil when it was sound
-	InStep          bool             // the bench's: deliver between telegrams, end when every source has ended
+	Config   *config.Config
+	Store    *buffer.Store
+	Signer   crypto.Signer // the gateway's signature key
+	KeyID    []byte        // names that key in what it signs
+	Papers   *Papers       // who signs, as the identity folder says from minute to minute; nil: Signer for ever
+	Client   Putter
+	Lamps    board.Lamps
+	Clock    Clock
+	Log      *slog.Logger
+	Recovery *buffer.Recovery // what became of a damaged store; nil when it was sound
+	Watchdog *Watchdog        // nil: nobody watches
+	InStep   bool             // the bench's: deliver between telegrams, end when every source has ended
 }
 
 // Agent is one gateway's agent. Its state is in few places: the store, the
@@ -58,11 +59,13 @@ type Agent struct {
 	retained form.Date // the day on which old data were last erased
 	trouble  trouble
 	burdens  burdens
+	renewal  renewal
 }
 
 // meterState is one meter's line and what came of it.
 type meterState struct {
 	name    string
+	post    post
 	line    *meter.Line
 	picker  *meter.Picker
 	device  meter.DeviceID // of the newest reading; "" before the first
@@ -109,6 +112,7 @@ func New(o Options) (*Agent, error) {
 		state.picker = meter.NewPicker(o.Config.Readings.OffsetLimit, decided)
 		a.meters = append(a.meters, state)
 	}
+	a.renewal.ask(a, a.started)
 	a.builder = newBuilder(&a.Options)
 	if err := a.builder.resume(); err != nil {
 		return nil, fmt.Errorf("series of an earlier contract: %w", err)
@@ -142,7 +146,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer stop()
 	var lines, others sync.WaitGroup
 	for _, m := range a.meters {
+		a.Watchdog.watch(&m.post, m.name)
+		m.line.Progress = m.reads
 		lines.Go(func() {
+			defer m.post.at(resting)
 			err := m.line.Run(ctx, func(t meter.Telegram) { a.received(ctx, m, t) })
 			if err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil {
 				a.Log.Error("the meter's line ended", "meter", m.name, "err", err)
@@ -153,8 +160,10 @@ func (a *Agent) Run(ctx context.Context) error {
 		lines.Wait()
 	} else {
 		for _, s := range a.senders {
+			a.Watchdog.watch(&s.post, s.endpoint)
 			others.Go(func() { s.run(ctx) })
 		}
+		others.Go(func() { a.probeStore(ctx) })
 		a.everySecond(ctx)
 		lines.Wait()
 	}
@@ -180,9 +189,13 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // everySecond does what time alone makes due, until ctx ends.
 func (a *Agent) everySecond(ctx context.Context) {
+	var post post
+	a.Watchdog.watch(&post, "")
+	defer post.at(resting)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
+		post.at(scheduling)
 		a.mu.Lock()
 		a.step(a.Clock.Now())
 		a.mu.Unlock()
@@ -196,6 +209,8 @@ func (a *Agent) everySecond(ctx context.Context) {
 
 // received takes one telegram of a meter.
 func (a *Agent) received(ctx context.Context, m *meterState, t meter.Telegram) {
+	m.post.at(bounding)
+	defer m.reads()
 	stamp := a.Clock.Received(&t)
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -259,8 +274,10 @@ func (a *Agent) step(now meter.Stamp) {
 		}
 		a.retain(now)
 	}
+	a.renewal.ask(a, now.Time)
 	causes := a.causes(a.mark(now))
 	a.trouble.note(a, now, causes)
+	a.Watchdog.say(headline(causes))
 	if err := a.Lamps.Show(causes...); err != nil {
 		a.Log.Warn("a lamp cannot be set", "err", err)
 	}

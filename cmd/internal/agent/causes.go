@@ -37,7 +37,7 @@ func (a *Agent) causes(now meter.Stamp) []board.Cause {
 		held[board.HeadEndUnreachable] = held[board.HeadEndUnreachable] || state.failures >= unreachableAfter
 		held[board.StoreInTrouble] = held[board.StoreInTrouble] || state.storeErr != nil
 	}
-	held[board.CertificateEnding] = !a.CertificatesEnd.IsZero() && now.Time.After(a.CertificatesEnd.Add(-endsSoon))
+	held[board.CertificateEnding] = a.renewal.cause(now.Time)
 	held[board.PayloadRefused] = a.burdens.setAside > 0
 
 	var causes []board.Cause

@@ -37,6 +37,7 @@ type sender struct {
 	log      *slog.Logger
 	wake     chan struct{}
 	witness  *witness // hears the dates of its answers; nil: nobody does
+	post     post
 
 	mu    sync.Mutex
 	state senderState
@@ -65,7 +66,9 @@ func newSender(endpoint string, store *buffer.Store, client Putter, clock Clock,
 func (s *sender) run(ctx context.Context) {
 	// Never longer than this, because wall time may be set meanwhile.
 	const longestWait = time.Minute
+	defer s.post.at(resting)
 	for ctx.Err() == nil {
+		s.post.at(sending)
 		wait := longestWait
 		next, ok := s.step(ctx)
 		if again, unproven := s.prove(ctx); unproven && (!ok || again.Before(next)) {
@@ -75,6 +78,7 @@ func (s *sender) run(ctx context.Context) {
 			wait = min(wait, max(time.Second, next.Sub(s.clock.Now().Time)))
 		}
 		timer := time.NewTimer(wait)
+		s.post.at(resting)
 		select {
 		case <-ctx.Done():
 		case <-s.wake:
@@ -117,6 +121,7 @@ func (s *sender) nudge() {
 // It returns the earliest instant at which there is more to do, if there is any.
 func (s *sender) step(ctx context.Context) (next time.Time, ok bool) {
 	for ctx.Err() == nil {
+		s.post.at(sending)
 		now := s.clock.Now().Time
 		if until := s.snapshot().notBefore; now.Before(until) && until.Sub(now) <= deliver.MaxRetryAfter {
 			return until, true

@@ -15,9 +15,6 @@ import (
 	"smgw/buffer"
 	"smgw/cmd/internal/config"
 	"smgw/cmd/internal/control"
-	"smgw/tls/deliver"
-	"smgw/tls/identity"
-	"smgw/tls/profile"
 )
 
 // StorePath is the store.
@@ -32,17 +29,22 @@ func SocketPath(c *config.Config) string { return filepath.Join(c.Gateway.StateD
 // Serve opens what a gateway's agent needs from its state folder and runs it
 // until ctx ends. `smgw run` and the bench's stepped agent are both this.
 func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger, inStep bool) (err error) {
+	var dog *Watchdog
+	if !inStep {
+		dog = NewWatchdog(c.Watchdog.Device, log)
+		dog.Start()
+		defer dog.Stop()
+		defer context.AfterFunc(ctx, dog.Stopping)()
+	}
 	if err := os.MkdirAll(c.Gateway.StateDir, 0o750); err != nil {
 		return fmt.Errorf("the state folder: %w: choose another with state_dir in %s, or run as a user who may write there", err, c.File)
 	}
-	own, err := identity.Load(IdentityDir(c))
+	papers, err := OpenPapers(c, log)
 	if err != nil {
 		return err
 	}
-	if own.GatewayID != c.Gateway.ID {
-		return fmt.Errorf("%s says the gateway is %q, but the certificates in %s are for %q: correct the id, or enrol this gateway anew",
-			c.File, c.Gateway.ID, IdentityDir(c), own.GatewayID)
-	}
+	defer papers.Close()
+	own, _ := papers.Look()
 	store, recovery, err := buffer.OpenChecked(StorePath(c), buffer.Options{Key: own.Signature.Signer}, clock.Now().Time, CheckStore)
 	if err != nil {
 		return err
@@ -57,14 +59,10 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 		log.Warn("running without lamps", "err", err)
 	}
 	defer lamps.Close()
-	client := deliver.NewClient(profile.Client(own.Roots, profile.Fixed(*own.TLSCertificate())), deliver.DefaultLimits)
-	defer client.Close()
-
 	a, err := New(Options{
 		Config: c, Store: store, Signer: own.Signature.Signer, KeyID: own.Signature.KeyID(),
-		CertificatesEnd: own.NotAfter(),
-		Recovery:        recovery,
-		Client:          client, Lamps: lamps, Clock: clock, Log: log, InStep: inStep,
+		Papers: papers, Recovery: recovery, Watchdog: dog,
+		Client: papers, Lamps: lamps, Clock: clock, Log: log, InStep: inStep,
 	})
 	if err != nil {
 		return err
@@ -77,10 +75,16 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 	ctx, stop := context.WithCancel(ctx)
 	answered := make(chan error, 1)
 	go func() { answered <- control.Serve(ctx, socket, a.Handler()) }()
+	collected := func() {}
+	if address := c.Metrics.Listen; address != "" {
+		collected = a.serveMetrics(ctx, address)
+	}
+	dog.Ready()
 	log.Info("the agent runs", "gateway", c.Gateway.ID, "store", store.Path(), "socket", SocketPath(c))
 	err = a.Run(ctx)
 	stop()
 	err = errors.Join(err, <-answered)
+	collected()
 	log.Info("the agent has stopped")
 	return err
 }

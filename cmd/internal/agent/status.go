@@ -16,6 +16,7 @@ import (
 func (a *Agent) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+control.StatusPath, control.Answer(func(*http.Request) (*control.Status, error) { return a.Status() }))
+	mux.HandleFunc("GET "+control.MetricsPath, a.metrics)
 	mux.Handle("/", (&Inspection{
 		Store: a.Store, Key: publicKey(a.Signer),
 		Now:    func() time.Time { return a.Clock.Now().Time },
@@ -26,11 +27,13 @@ func (a *Agent) Handler() http.Handler {
 }
 
 // Status is a snapshot of how the gateway is.
-func (a *Agent) Status() (*control.Status, error) {
+func (a *Agent) Status() (*control.Status, error) { return a.status(a.Store.Stats) }
+
+func (a *Agent) status(measure func() (buffer.Stats, error)) (*control.Status, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now, _ := a.judge(a.Clock.Now())
-	stats, err := a.Store.Stats()
+	stats, err := measure()
 	if err != nil {
 		return nil, err
 	}
@@ -42,9 +45,10 @@ func (a *Agent) Status() (*control.Status, error) {
 		Gateway: a.Config.Gateway.ID, Config: a.Config.File,
 		Started: a.started, Now: a.mark(now), Causes: a.causes(a.mark(now)), ClockDoubt: a.clockDoubt(now),
 		Store:    control.StoreStatus{Stats: stats, Unsaved: len(a.unsaved.waiting)},
-		CertsEnd: a.CertificatesEnd,
+		Watchdog: a.Watchdog.status(),
 	}
 	s.Store.Untold = a.burdens.untold
+	a.renewal.status(s)
 	if a.Recovery != nil {
 		s.Store.Damage, s.Store.DamagedFile = a.Recovery.Cause, a.Recovery.SetAside
 	}

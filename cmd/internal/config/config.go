@@ -42,7 +42,9 @@ type Config struct {
 	HeadEnd  HeadEnd
 	Readings Readings
 	Board    board.Config
-	ResetOf  string        // the meter whose head [board.reset] restarts
+	ResetOf  string // the meter whose head [board.reset] restarts
+	Watchdog Watchdog
+	Metrics  Metrics
 	Contract form.Contract // each market location's Meter is one of Meters
 }
 
@@ -67,6 +69,16 @@ type HeadEnd struct {
 type Readings struct {
 	OffsetLimit time.Duration // a reading farther off its boundary is not used; at most form.MaxOffset
 	Minutes     bool          // the newest reading of each minute is kept as well, for a week
+}
+
+// Watchdog is the board's own watchdog.
+type Watchdog struct {
+	Device string // absolute path, "/dev/watchdog"; "": none
+}
+
+// Metrics are figures for those who collect them.
+type Metrics struct {
+	Listen string // loopback address and port; "": on the control socket only
 }
 
 // EndpointOf is where payloads for a receiver are delivered to: its own
@@ -118,6 +130,8 @@ func parseConfig(path string, data []byte, whole bool) (*Config, error) {
 	d.headEnd(root, c, whole)
 	d.readings(root, c)
 	d.board(root, c)
+	d.watchdog(root, c)
+	d.metrics(root, c)
 	d.contract(root, c)
 	if err := d.err(); err != nil {
 		return nil, err

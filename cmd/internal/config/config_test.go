@@ -65,6 +65,8 @@ func TestExampleIsRightWithEverythingSwitchedOn(t *testing.T) {
 		Reset:  &board.Pin{Line: board.LineOffset(22)},
 	}, c.Board)
 	require.Equal(t, "main", c.ResetOf)
+	require.Equal(t, "/dev/watchdog", c.Watchdog.Device)
+	require.Equal(t, "127.0.0.1:9110", c.Metrics.Listen)
 	require.Equal(t, []form.Date{{Year: 2025, Month: 5, Day: 8}}, c.Contract.ExtraHolidays)
 	require.Equal(t, 2*time.Hour, c.Contract.MarketLocations[0].Interpolate)
 	require.Len(t, c.Contract.MarketLocations[0].HighTimes, 1)
@@ -180,7 +182,7 @@ func TestProblems(t *testing.T) {
 			`:4:2: meter is a table; want a line [[meter]] with its keys below it`}},
 		"value for a table": {"[headend]\nendpoint", "[head.end]\nendpoint", []string{
 			`:1:1: [headend] is missing; add it with endpoint = "https://…"`,
-			`:7:2: unknown key "head" in the file; known here: gateway, meter, headend, readings, board, contract, market_location`}},
+			`:7:2: unknown key "head" in the file; known here: gateway, meter, headend, readings, board, watchdog, metrics, contract, market_location`}},
 		"number for a text": {`partner_id = "9900357000004"`, `partner_id = 9900357000004`, []string{
 			`:22:14: partner_id is a whole number; want a text in quotes, as in partner_id = "9900357000004"`}},
 		"truth for a text": {`"A"`, `true`, []string{
@@ -282,6 +284,14 @@ func TestProblems(t *testing.T) {
 			`:5:8: name "-x"; want 1 to 64 letters A to Z, a to z, digits, and "-", "_" or "." after the first`}},
 		"state folder": {`id = "G1"`, `id = "G1"` + "\nstate_dir = \"state\"", []string{
 			`:3:13: state_dir: path "state"; want an absolute one, such as "/var/lib/smgw"`}},
+		"watchdog": {`[headend]`, "[watchdog]\ndevice = \"watchdog\"\n[headend]", []string{
+			`:8:10: device: path "watchdog"; want an absolute one, such as "/dev/watchdog"`}},
+		"watchdog without device": {`[headend]`, "[watchdog]\n[headend]", []string{
+			`:7:2: device is missing in [watchdog]; want device = "/dev/watchdog"`}},
+		"metrics for everybody": {`[headend]`, "[metrics]\nlisten = \"0.0.0.0:9110\"\n[headend]", []string{
+			`:8:10: listen "0.0.0.0:9110" can be reached from outside; want a loopback address and a port, such as "127.0.0.1:9110" or "[::1]:9110"; nothing but what the form says leaves the gateway`}},
+		"metrics without a port": {`[headend]`, "[metrics]\nlisten = \"localhost\"\n[headend]", []string{
+			`:8:10: listen "localhost" is no address with a port; want a loopback address and a port, such as "127.0.0.1:9110" or "[::1]:9110"`}},
 		"board": {`[headend]`, "[board]\nchip = \"a/b\"\n[[board.lamp]]\nline = -1\ncauses = []\n[[board.lamp]]\nactive_low = 1\ncauses = [\"all_wel\", 3]\n[headend]", []string{
 			`:8:8: chip "a/b"; want a name such as "gpiochip0" or an absolute path`,
 			`:10:8: line = -1 is no offset; want a number from 0; gpioinfo lists the lines of a chip`,

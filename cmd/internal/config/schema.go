@@ -48,6 +48,12 @@ var schema = shape{kind: table, keys: []shape{
 			{name: "meter", kind: text, example: `"main"`},
 		}},
 	}},
+	{name: "watchdog", kind: table, keys: []shape{
+		{name: "device", kind: text, example: `"/dev/watchdog"`},
+	}},
+	{name: "metrics", kind: table, keys: []shape{
+		{name: "listen", kind: text, example: `"127.0.0.1:9110"`},
+	}},
 	{name: "contract", kind: table, keys: []shape{
 		{name: "edition", kind: text, example: `"BK6-18-032"`},
 		{name: "melo", kind: text, example: `"DE00000000000000000000000000000AB"`},

@@ -30,7 +30,12 @@ type Status struct {
 	Store      StoreStatus      `json:"store"`
 	Endpoints  []EndpointStatus `json:"endpoints"`
 	NextDue    *DueStatus       `json:"next_due"`
-	CertsEnd   time.Time        `json:"certificates_end"`
+	CertsEnd   time.Time        `json:"certificates_end"` // of the first of them
+	// Certificates are those in use. RenewalError is why those that now lie in
+	// the identity folder are not.
+	Certificates []CertificateStatus `json:"certificates"`
+	RenewalError string              `json:"renewal_error,omitempty"`
+	Watchdog     *WatchdogStatus     `json:"watchdog"` // null: nobody watches, as on the bench
 }
 
 // MeterStatus is what one meter's line has brought.
@@ -82,4 +87,24 @@ type DueStatus struct {
 	Row  form.RowNumber        `json:"row"`
 	MaLo form.MarketLocationID `json:"malo"`
 	To   form.Role             `json:"to"`
+}
+
+// CertificateStatus is when one of the gateway's two certificates ends, or one
+// of those that issued it.
+type CertificateStatus struct {
+	Use string    `json:"use"` // "tls" or "signature"
+	End time.Time `json:"end"`
+}
+
+// WatchdogStatus is who is fed while the agent's stages go round, and how they do.
+type WatchdogStatus struct {
+	Feeds  []string      `json:"feeds"` // "systemd", the path of the board's watchdog
+	Stages []StageStatus `json:"stages"`
+}
+
+// StageStatus is one stage: port, boundary, store, scheduler or sender.
+type StageStatus struct {
+	Stage string `json:"stage"`
+	Age   int    `json:"age_s"` // since the last turn of whoever has been in it for longest; 0 where nobody is
+	Limit int    `json:"limit_s"`
 }
