@@ -114,14 +114,15 @@ func New(o Options) (*Agent, error) {
 	}
 	a.renewal.ask(a, a.started)
 	a.builder = newBuilder(&a.Options)
-	if err := a.builder.resume(); err != nil {
-		return nil, fmt.Errorf("series of an earlier contract: %w", err)
-	}
 	waiting, err := o.Store.Backlog(a.started)
 	if err != nil {
 		return nil, fmt.Errorf("the outbox: %w", err)
 	}
-	endpoints := o.Config.Endpoints()
+	earlier, err := earlierEndpoints(&o)
+	if err != nil {
+		return nil, err
+	}
+	endpoints := append(o.Config.Endpoints(), earlier...)
 	for _, b := range waiting {
 		endpoints = append(endpoints, b.Endpoint) // of an earlier contract, perhaps
 	}

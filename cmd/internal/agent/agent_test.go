@@ -132,7 +132,7 @@ func (b *bench) Put(_ context.Context, endpoint, id string, body []byte) deliver
 	p, err := wire.Decode(encoded)
 	require.NoError(b.t, err)
 	require.Equal(b.t, wire.ID(p), id)
-	require.NoError(b.t, b.config.Contract.Permits(p))
+	require.NoError(b.t, b.history().Permits(p))
 	b.payloads[id], b.at[id] = p, now
 	b.order = append(b.order, id)
 	return result
@@ -177,11 +177,19 @@ type distorted struct {
 func (d distorted) Now() meter.Stamp                       { return d.distort(d.Clock.Now()) }
 func (d distorted) Received(t *meter.Telegram) meter.Stamp { return d.distort(d.Clock.Received(t)) }
 
+// history is the contracts that the agent kept.
+func (b *bench) history() *form.History {
+	stored, err := b.store.Contracts()
+	require.NoError(b.t, err)
+	versions, err := agent.ParseVersions(stored)
+	require.NoError(b.t, err)
+	return &form.History{Versions: versions}
+}
+
 // due is the plan of all that ends after the first boundary and is due by until.
 func (b *bench) due(until time.Time) []form.Due {
-	return slices.DeleteFunc(form.Plan(&b.config.Contract, began, form.DateOf(until)), func(d form.Due) bool {
-		return d.At.After(until) || !d.Period.To.Time().After(b.home.Since())
-	})
+	h := &form.History{Versions: []form.Version{{From: meter.QuarterOf(b.home.Since()), Contract: &b.config.Contract}}}
+	return slices.DeleteFunc(h.Plan(began, form.DateOf(until)), func(d form.Due) bool { return d.At.After(until) })
 }
 
 func (b *bench) requireDelivered(dues []form.Due) {
@@ -469,14 +477,13 @@ func TestAgentGoesOnAfterAClockThatWasAhead(t *testing.T) {
 	b.requireDelivered(b.due(until))
 }
 
-// A market location that is new in the contract gets nothing from before it: not
-// its supplier either.
-func TestNewMarketLocationBeginsAfterItsContract(t *testing.T) {
+// A market location that is new in the contract gets nothing from before it, nor
+// its supplier; the one that it takes the place of gets all up to then.
+func TestNewMarketLocationBeginsWithItsContract(t *testing.T) {
 	b := newBench(t)
 	changed := began.AddDays(4).At(15, 0)
 	b.play(b.home.Since(), changed)
-	clear(b.payloads)
-	b.order = nil
+	old := b.config.Contract.MarketLocations[0].MaLo
 	var err error
 	m := &b.config.Contract.MarketLocations[0]
 	m.MaLo, err = form.ParseMarketLocationID("51238696781")
@@ -484,10 +491,19 @@ func TestNewMarketLocationBeginsAfterItsContract(t *testing.T) {
 	until := began.AddDays(12).At(12, 0)
 	b.play(changed.Add(time.Minute), until)
 
-	require.NotEmpty(t, b.payloads)
+	midnight := form.DateOf(changed).AddDays(1).Midnight()
+	var ended, begun meter.Quarter
 	for _, p := range b.payloads {
-		require.False(t, p.Period.From.Time().Before(changed), "row %d from %s", p.Row, p.Period.From)
+		if p.MaLo == old {
+			require.LessOrEqual(t, p.Period.To, midnight, "row %d", p.Row)
+			ended = max(ended, p.Period.To)
+			continue
+		}
+		require.GreaterOrEqual(t, p.Period.From, midnight, "row %d", p.Row)
+		begun = max(begun, p.Period.From)
 	}
+	require.Equal(t, midnight, ended)
+	require.Greater(t, begun, midnight)
 	marks, err := b.store.Series()
 	require.NoError(t, err)
 	require.Len(t, marks, 2)

@@ -1,12 +1,14 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"smgw/buffer"
@@ -26,10 +28,10 @@ const retryAfter = 5 * time.Minute
 // builder makes the payloads of the periods that have ended.
 type builder struct {
 	*Options
-	jitter    float64   // this gateway's place in the spread, 0 ≤ jitter < 1; the same for ever
-	done      form.Date // periods that end on this day or before are built
-	notBefore time.Time // building failed, and rests until then
-	fresh     bool      // the store had no series when the agent started
+	history   *form.History // the contracts that held and hold; nil until it is known when the first began
+	jitter    float64       // this gateway's place in the spread, 0 ≤ jitter < 1; the same for ever
+	done      form.Date     // periods that end on this day or before are built
+	notBefore time.Time     // building failed, and rests until then
 }
 
 func newBuilder(o *Options) builder {
@@ -48,19 +50,14 @@ func (b *builder) build(now time.Time, senders map[string]*sender) {
 	if !b.done.Before(today) || now.Before(b.notBefore) && b.notBefore.Sub(now) <= retryAfter {
 		return
 	}
-	marks, err := b.Store.Series()
-	for i := range b.Config.Contract.MarketLocations {
-		location := &b.Config.Contract.MarketLocations[i]
-		for _, s := range seriesOf(location) {
-			if e := b.buildSeries(s, marks, settled, now); e != nil {
-				err = errors.Join(err, fmt.Errorf("market location %s: %w", location.MaLo, e))
-			}
-		}
-	}
+	err := b.buildAll(settled, now)
 	if err != nil {
 		b.notBefore = now.Add(retryAfter)
 		b.Log.Error("building what is due failed; it is tried again", "again_in", retryAfter, "err", err)
 		return
+	}
+	if b.history == nil {
+		return // nothing was read yet
 	}
 	b.done, b.notBefore = today, time.Time{}
 	for _, s := range senders {
@@ -68,41 +65,77 @@ func (b *builder) build(now time.Time, senders map[string]*sender) {
 	}
 }
 
-// resume finds out what series the store has, and ends those that the contract
-// has no more: a mark that never moves again would keep readings for ever.
-func (b *builder) resume() error {
+func (b *builder) buildAll(settled meter.Quarter, now time.Time) (err error) {
+	if b.history == nil {
+		if b.history, err = b.succeed(now); err != nil || b.history == nil {
+			return err
+		}
+	}
 	marks, err := b.Store.Series()
 	if err != nil {
 		return err
 	}
-	b.fresh = len(marks) == 0
-	for i := range b.Config.Contract.MarketLocations {
-		for _, s := range seriesOf(&b.Config.Contract.MarketLocations[i]) {
-			delete(marks, s.mark)
+	for _, s := range seriesOf(b.history) {
+		if e := b.buildSeries(s, marks, settled, now); e != nil {
+			err = errors.Join(err, fmt.Errorf("market location %s: %w", s.malo, e))
+		}
+		delete(marks, s.mark)
+	}
+	for name := range marks {
+		if isSeries(name) { // of a contract that never held: a mark that never moves again would keep readings for ever
+			err = errors.Join(err, b.end(name, now))
 		}
 	}
-	for mark := range marks {
-		ended := buffer.Event{At: b.Clock.Now().Time, Kind: SeriesEnded, Detail: map[string]string{"series": mark}}
-		if err := b.Store.EndSeries(mark, ended); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }
 
 // series is all payloads of one rhythm about one market location. How far it is
 // built is marked in the store, and keeps the readings behind it from giving way.
 type series struct {
-	location *form.MarketLocation
+	malo     form.MarketLocationID
+	meters   []string // by which it was measured
 	rhythm   form.Rhythm
 	mark     string
+	from, to meter.Quarter // what it is about: the last span of versions on end that entitle to it
 }
 
-// seriesOf are the series that a location's class entitles to.
-func seriesOf(m *form.MarketLocation) (all []series) {
-	for _, s := range []series{{m, form.EachWorkingDay, m.MaLo.String() + "/day"}, {m, form.EachMonth, m.MaLo.String() + "/month"}} {
-		if slices.ContainsFunc(form.Rows, func(r form.Row) bool { return r.Rhythm == s.rhythm && r.For(m.Class) }) {
-			all = append(all, s)
+var rhythms = []struct {
+	form.Rhythm
+	suffix string
+}{{form.EachWorkingDay, "/day"}, {form.EachMonth, "/month"}}
+
+// isSeries tells the mark of a series from others.
+func isSeries(mark string) bool {
+	return strings.HasSuffix(mark, "/day") || strings.HasSuffix(mark, "/month")
+}
+
+// seriesOf are the series that the versions of a contract entitle to.
+func seriesOf(h *form.History) (all []series) {
+	for i, v := range h.Versions {
+		to := meter.Quarter(math.MaxInt64)
+		if i+1 < len(h.Versions) {
+			to = h.Versions[i+1].From
+		} else if h.End != 0 {
+			to = h.End
+		}
+		for j := range v.Contract.MarketLocations {
+			m := &v.Contract.MarketLocations[j]
+			for _, r := range rhythms {
+				if !slices.ContainsFunc(form.Rows, func(row form.Row) bool { return row.Rhythm == r.Rhythm && row.For(m.Class) }) {
+					continue
+				}
+				n := series{m.MaLo, []string{m.Meter}, r.Rhythm, m.MaLo.String() + r.suffix, v.From, to}
+				k := slices.IndexFunc(all, func(s series) bool { return s.mark == n.mark })
+				if k < 0 {
+					all = append(all, n)
+					continue
+				}
+				n.meters = append(n.meters, all[k].meters...)
+				if all[k].to == n.from {
+					n.from = all[k].from
+				}
+				all[k] = n
+			}
 		}
 	}
 	return all
@@ -111,17 +144,17 @@ func seriesOf(m *form.MarketLocation) (all []series) {
 // has reports whether a due date is one of the series.
 func (s *series) has(d form.Due) bool {
 	row, _ := d.Row.Row()
-	return d.MaLo == s.location.MaLo && row.Rhythm == s.rhythm
+	return d.MaLo == s.malo && row.Rhythm == s.rhythm
 }
 
 // buildSeries builds the periods of a series that are settled and not yet
 // built, old to new; those that end together in one transaction, which also
-// marks them as built.
+// marks them as built. A series that is built up to where it ends is ended.
 func (b *builder) buildSeries(s series, marks map[string]meter.Quarter, settled meter.Quarter, now time.Time) error {
 	after, known := marks[s.mark]
 	if !known {
 		var err error
-		if after, known, err = b.begin(s, now); err != nil || !known {
+		if after, known, err = b.begin(s, settled, now); err != nil || !known {
 			return err
 		}
 	}
@@ -129,7 +162,8 @@ func (b *builder) buildSeries(s series, marks map[string]meter.Quarter, settled 
 	if err != nil {
 		return fmt.Errorf("what was lost: %w", err)
 	}
-	dues := slices.DeleteFunc(b.Config.Contract.Settled(after, settled), func(d form.Due) bool { return !s.has(d) })
+	dues := slices.DeleteFunc(b.history.Settled(after, settled), func(d form.Due) bool { return !s.has(d) })
+	slices.SortStableFunc(dues, func(a, b form.Due) int { return cmp.Compare(a.Period.To, b.Period.To) })
 	for len(dues) > 0 {
 		end := dues[0].Period.To
 		n := 1
@@ -138,7 +172,7 @@ func (b *builder) buildSeries(s series, marks map[string]meter.Quarter, settled 
 		}
 		items := make([]buffer.Item, 0, n)
 		for _, due := range dues[:n] {
-			item, err := b.item(s.location, due, losses, now)
+			item, err := b.regular(due, losses, now)
 			if err != nil {
 				return fmt.Errorf("row %d for %s: %w", due.Row, due.To, err)
 			}
@@ -149,47 +183,114 @@ func (b *builder) buildSeries(s series, marks map[string]meter.Quarter, settled 
 		}
 		dues = dues[n:]
 	}
+	if s.to <= settled {
+		return b.end(s.mark, now)
+	}
 	return nil
 }
 
-// begin begins a series. In a fresh store it begins with what the meter was first
-// read for. In one that has or had others the location is new in the contract:
-// what was read before concerns others, so that its first period is the first
-// that begins after the next local midnight.
-func (b *builder) begin(s series, now time.Time) (from meter.Quarter, begun bool, err error) {
-	if b.fresh {
-		first, found, err := b.Store.FirstBoundary(s.location.Meter)
-		if err != nil || !found {
-			return 0, false, err // where nothing was ever read, nothing has begun
+// begin begins a series, where it is entitled to by now and its meter was ever read.
+func (b *builder) begin(s series, settled meter.Quarter, now time.Time) (from meter.Quarter, begun bool, err error) {
+	if settled < s.from || s.to <= settled {
+		return 0, false, nil // not yet, or no more: what was begun would have a mark
+	}
+	for _, name := range s.meters {
+		first, found, err := b.Store.FirstBoundary(name)
+		if err != nil {
+			return 0, false, err
 		}
-		from = first.Boundary
-	} else {
-		midnight := form.DateOf(now).AddDays(1).Midnight()
-		const far = 62 * 96 // there is a month's end and a working day in it
-		for _, d := range b.Config.Contract.Settled(midnight, midnight+far) {
-			if s.has(d) && d.Period.From >= midnight && (from == 0 || d.Period.From < from) {
-				from = d.Period.From
-			}
+		if found && (!begun || first.Boundary < from) {
+			from, begun = first.Boundary, true
 		}
 	}
-	begins := buffer.Event{At: now, Kind: SeriesBegun, Detail: map[string]string{"series": s.mark, "from": from.String()}}
+	if !begun {
+		return 0, false, nil
+	}
+	from = max(from, s.from)
+	begins := b.event(now, SeriesBegun, "series", s.mark, "from", from.String())
 	return from, true, b.Store.Build(s.mark, from, nil, begins)
 }
 
-// item is the signed payload of one due date, ready for the outbox.
-func (b *builder) item(location *form.MarketLocation, due form.Due, losses []buffer.Loss, now time.Time) (buffer.Item, error) {
-	readings, err := b.Store.Boundaries(location.Meter, due.Period.From-lookBack, due.Period.To)
+// end ends a series, so that it keeps no readings any more.
+func (b *builder) end(mark string, now time.Time) error {
+	return b.Store.EndSeries(mark, b.event(now, SeriesEnded, "series", mark))
+}
+
+// regular is the signed payload of one due date of the calendar.
+func (b *builder) regular(due form.Due, losses []buffer.Loss, now time.Time) (buffer.Item, error) {
+	readings, err := b.readings(due)
 	if err != nil {
 		return buffer.Item{}, err
 	}
-	payload, err := form.Build(&b.Config.Contract, due, readings)
+	payload, err := b.history.Build(due, readings)
+	if err != nil {
+		return buffer.Item{}, err
+	}
+	return b.item(due, &payload, losses, now)
+}
+
+// location is the market location of a due date in the contract that governs it.
+func (b *builder) location(due form.Due) (*form.MarketLocation, error) {
+	c := b.history.Governing(due.Period)
+	if c == nil {
+		return nil, fmt.Errorf("no contract holds at %s", due.Period.To)
+	}
+	m := c.Location(due.MaLo)
+	if m == nil {
+		return nil, fmt.Errorf("the contract of its time has no market location %s", due.MaLo)
+	}
+	return m, nil
+}
+
+// readings are those that a due date is built from, and enough before it to
+// judge them.
+func (b *builder) readings(due form.Due) ([]meter.BoundaryReading, error) {
+	m, err := b.location(due)
+	if err != nil {
+		return nil, err
+	}
+	readings, err := b.Store.Boundaries(m.Meter, due.Period.From-lookBack, due.Period.To)
+	if err != nil {
+		return nil, err
+	}
+	now := b.Config.Contract.Location(due.MaLo)
+	if now == nil || now.Meter == m.Meter || slices.ContainsFunc(b.Config.Meters, func(x config.Meter) bool { return x.Name == m.Meter }) {
+		return readings, nil
+	}
+	// The meter was renamed: from then on it is read under its new name, though the
+	// contract with the old one holds until midnight.
+	from := due.Period.From
+	if n := len(readings); n > 0 {
+		from = max(from, readings[n-1].Boundary+1)
+	}
+	renamed, err := b.Store.Boundaries(now.Meter, from, due.Period.To)
+	return append(readings, renamed...), err
+}
+
+// item makes a payload of a due date ready for the outbox: with the gateway's id
+// and what was lost, signed, and with what people and later corrections need to
+// know of it.
+func (b *builder) item(due form.Due, payload *form.Payload, losses []buffer.Loss, now time.Time) (buffer.Item, error) {
+	location, err := b.location(due)
 	if err != nil {
 		return buffer.Item{}, err
 	}
 	payload.Gateway = b.Config.Gateway.ID
+	words := label(due)
+	words["partner"] = payload.PartnerID.String()
+	words[labelRevision] = strconv.Itoa(payload.Revision)
+	if words[labelContent], err = wire.Content(payload); err != nil {
+		return buffer.Item{}, err
+	}
+	if payload.Preliminary() {
+		words[labelPreliminary] = "yes"
+	}
 	notices, upTo := b.told(location, losses)
 	payload.Notices = append(payload.Notices, notices...)
-	encoded, err := wire.Encode(&payload)
+	if upTo > 0 {
+		words[tellsLosses] = strconv.FormatUint(upTo, 10)
+	}
+	encoded, err := wire.Encode(payload)
 	if err != nil {
 		return buffer.Item{}, err
 	}
@@ -198,14 +299,9 @@ func (b *builder) item(location *form.MarketLocation, due form.Due, losses []buf
 		return buffer.Item{}, err
 	}
 	receiver, _ := location.Receiver(due.To)
-	words := label(due)
-	words["partner"] = receiver.PartnerID.String()
-	if upTo > 0 {
-		words[tellsLosses] = strconv.FormatUint(upTo, 10)
-	}
 	return buffer.Item{
-		ID:        wire.ID(&payload),
-		Endpoint:  b.Config.EndpointOf(receiver),
+		ID:        wire.ID(payload),
+		Endpoint:  endpointOf(b.Config, location, receiver),
 		Body:      signed,
 		Label:     words,
 		Needs:     buffer.Span{Meter: location.Meter, From: due.Period.From, To: due.Period.To},
@@ -214,6 +310,13 @@ func (b *builder) item(location *form.MarketLocation, due form.Due, losses []buf
 		Due:       due.At,
 	}, nil
 }
+
+// Labels of an item by which a correction finds what was sent before.
+const (
+	labelRevision    = "revision"    // of the payload, "0" first
+	labelContent     = "content"     // what it says, as wire.Content
+	labelPreliminary = "preliminary" // "yes" where a figure of it is
+)
 
 // spread is when this gateway sends what is built at now and due at due: in
 // the first half of the time there is, at the same place of it every time, so

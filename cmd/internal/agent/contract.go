@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -13,6 +14,13 @@ import (
 	"smgw/cmd/internal/config"
 	"smgw/meter"
 	"smgw/meter/form"
+)
+
+// Journal entries about contracts.
+const (
+	ContractChanged   = "contract_changed"   // a version of the contract holds from a midnight on; also the first
+	ContractWithdrawn = "contract_withdrawn" // a version that was configured ahead was replaced before it held
+	EndpointsChanged  = "endpoints_changed"  // the same contract, but payloads go elsewhere
 )
 
 // Succession says what a configured contract does to the versions that are kept:
@@ -261,13 +269,42 @@ func (b *builder) beginLater(c *form.Contract, marks map[string]meter.Quarter, n
 // endpointOf is where a payload for a receiver goes: to the address that the
 // newest contract gives the same market partner in the same role, else to the one
 // of the contract that the payload was made by.
-func (b *builder) endpointOf(m *form.MarketLocation, r form.Receiver) string {
-	if now := b.Config.Contract.Location(m.MaLo); now != nil {
+func endpointOf(c *config.Config, m *form.MarketLocation, r form.Receiver) string {
+	if now := c.Contract.Location(m.MaLo); now != nil {
 		if moved, ok := now.Receiver(r.Role); ok && moved.PartnerID == r.PartnerID {
 			r = moved
 		}
 	}
-	return b.Config.EndpointOf(r)
+	return c.EndpointOf(r)
+}
+
+// earlierEndpoints are those of the contracts before the configured one whose
+// periods are not all built yet.
+func earlierEndpoints(o *Options) (all []string, err error) {
+	stored, err := o.Store.Contracts()
+	if err != nil {
+		return nil, fmt.Errorf("the contracts that are kept: %w", err)
+	}
+	kept, err := ParseVersions(stored)
+	if err != nil {
+		return nil, err
+	}
+	marks, err := o.Store.Series()
+	if err != nil {
+		return nil, fmt.Errorf("how far payloads are built: %w", err)
+	}
+	for i, v := range kept {
+		over := func(built meter.Quarter) bool { return i+1 < len(kept) && kept[i+1].From <= built }
+		if !slices.ContainsFunc(slices.Collect(maps.Values(marks)), func(built meter.Quarter) bool { return !over(built) }) {
+			continue
+		}
+		for _, m := range v.Contract.MarketLocations {
+			for _, r := range m.Receivers {
+				all = append(all, endpointOf(o.Config, &m, r))
+			}
+		}
+	}
+	return all, nil
 }
 
 func (b *builder) event(at time.Time, kind string, details ...string) buffer.Event {

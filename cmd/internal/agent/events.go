@@ -14,7 +14,7 @@ const (
 	RegisterFell    = "register_fell"    // a device's register shows less than at the boundary before
 	Causes          = "causes"           // what was wrong in the last quarter hour is other than before
 	SeriesBegun     = "series_begun"     // payloads of one rhythm about a market location begin
-	SeriesEnded     = "series_ended"     // the contract has them no more
+	SeriesEnded     = "series_ended"     // the contract has them no more, and they are built up to its end
 	Delivered       = "delivered"        // a payload left and was acknowledged
 	Refused         = "refused"          // a payload was refused for good and set aside
 	Damaged         = "payload_damaged"  // a payload's bytes went bad on flash; it was set aside
@@ -39,7 +39,7 @@ func (a *Agent) event(kind string, details ...string) buffer.Event {
 func event(at time.Time, kind string, item buffer.Item, details ...string) buffer.Event {
 	detail := map[string]string{"id": item.ID}
 	for name, text := range item.Label {
-		if name != tellsLosses {
+		if name != tellsLosses && name != labelContent {
 			detail[name] = text
 		}
 	}

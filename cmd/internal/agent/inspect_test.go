@@ -109,7 +109,7 @@ func TestJournalSaysWhatLeftAndWhy(t *testing.T) {
 		row, _ := p.Row.Row()
 		require.Equal(t, map[string]string{
 			"id": e.Detail["id"], "status": "201", "row": strconv.Itoa(int(p.Row)), "malo": p.MaLo.String(),
-			"to": p.To.String(), "partner": p.PartnerID.String(), "purpose": row.Purpose,
+			"to": p.To.String(), "partner": p.PartnerID.String(), "revision": "0", "purpose": row.Purpose,
 			"from": form.DateOf(p.Period.From.Time()).String(), "until": form.DateOf(p.Period.To.Time()).String(),
 		}, e.Detail)
 	}

@@ -81,6 +81,7 @@ func (d *decoder) contradictions(contract section, err error) {
 func readContract(s section, c *form.Contract) {
 	read(s, "edition", `"BK6-18-032"`, form.ParseEdition, &c.Edition)
 	read(s, "melo", `"DE…", DE and 31 capital letters or digits`, form.ParseMeteringLocationID, &c.MeLo)
+	read(s, "from", "", form.ParseDate, &c.From)
 	c.TransformerFactor = s.whole("transformer_factor", 1)
 	readList(s, "extra_holidays", text|date, form.ParseDate, &c.ExtraHolidays)
 	read(s, "max_power_kw", "", parsePower, &c.MaxPowerKW)

@@ -57,6 +57,7 @@ var schema = shape{kind: table, keys: []shape{
 	{name: "contract", kind: table, keys: []shape{
 		{name: "edition", kind: text, example: `"BK6-18-032"`},
 		{name: "melo", kind: text, example: `"DE00000000000000000000000000000AB"`},
+		{name: "from", kind: text | date, example: `"2026-12-01"`},
 		{name: "transformer_factor", kind: integer, example: `1`},
 		{name: "extra_holidays", kind: list, example: `["2025-05-08"]`},
 		{name: "max_power_kw", kind: integer | decimals | text, example: `43`},

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shopspring/decimal"
+
 	"smgw/meter/form"
 )
 
@@ -20,6 +22,9 @@ func FormatContract(c *form.Contract) []byte {
 	w.table("[contract]")
 	w.text("edition", c.Edition.String())
 	w.text("melo", c.MeLo.String())
+	if c.From != (form.Date{}) {
+		w.text("from", c.From.String())
+	}
 	w.value("transformer_factor", fmt.Sprint(c.TransformerFactor))
 	if len(c.ExtraHolidays) > 0 {
 		w.value("extra_holidays", texts(c.ExtraHolidays))
@@ -57,6 +62,25 @@ func (w *writer) marketLocation(m *form.MarketLocation) {
 		}
 		w.text("from", h.From.String())
 		w.text("to", h.To.String())
+	}
+	if f := m.FeedInPower; f != nil {
+		w.table("[market_location.feed_in_power]")
+		if f.Every != 0 {
+			w.text("every", f.Every.String())
+		}
+		for _, at := range []struct {
+			key string
+			kw  decimal.NullDecimal
+		}{{"above_kw", f.Above}, {"below_kw", f.Below}, {"hysteresis_kw", decimal.NullDecimal{Decimal: f.Hysteresis, Valid: !f.Hysteresis.IsZero()}}} {
+			if at.kw.Valid {
+				w.text(at.key, at.kw.Decimal.String())
+			}
+		}
+	}
+	if g := m.GridState; g != nil {
+		w.table("[market_location.grid_state]")
+		w.text("every", g.Every.String())
+		w.text("because", g.Because.String())
 	}
 	for _, r := range m.Receivers {
 		w.table("[[market_location.receiver]]")

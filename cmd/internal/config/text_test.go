@@ -39,6 +39,9 @@ func anyContract(t *rapid.T) *form.Contract {
 	if may("max power") {
 		c.MaxPowerKW = decimal.NewNullDecimal(decimal.RequireFromString(rapid.StringMatching(`[1-9][0-9]{0,20}(\.[0-9]{0,5}[1-9])?`).Draw(t, "kW")))
 	}
+	if may("from") {
+		c.From = date.Draw(t, "from")
+	}
 	if may("commissioned") {
 		c.Commissioned = date.Draw(t, "commissioned").At(10, 15).Add(time.Duration(rapid.Int64Range(0, 1e10).Draw(t, "ns"))).UTC()
 	}
@@ -71,6 +74,21 @@ func anyContract(t *rapid.T) *form.Contract {
 		}
 		if may("interpolate") {
 			m.Interpolate = time.Duration(rapid.IntRange(1, 96).Draw(t, "gap")) * meter.QuarterLength
+		}
+		if m.Direction == form.FeedIn && may("feed-in power") {
+			kw := func(low int64) decimal.Decimal {
+				return decimal.RequireFromString(decimal.New(rapid.Int64Range(low, low+9).Draw(t, "kW"), -1).String())
+			}
+			m.FeedInPower = &form.FeedInPower{Every: time.Minute}
+			if may("thresholds") {
+				*m.FeedInPower = form.FeedInPower{Above: decimal.NewNullDecimal(kw(61)), Below: decimal.NewNullDecimal(kw(31)), Hysteresis: kw(1)}
+			}
+		}
+		if may("grid state") {
+			m.GridState = &form.GridOrder{Every: rapid.SampledFrom([]time.Duration{time.Minute, meter.QuarterLength}).Draw(t, "every"), Because: form.ControllableDevice}
+			if m.Direction == form.FeedIn {
+				m.GridState.Because = form.EEGOrKWKGPlant
+			}
 		}
 		for _, role := range rapid.Permutation(roles).Draw(t, "roles") {
 			r := form.Receiver{Role: role}
@@ -126,6 +144,7 @@ offset_limit = "20s"
 [contract]
 edition = "BK6-18-032"
 melo = "DE00056266802AO6G56M11SN51G21M24S"
+from = 2026-12-01
 transformer_factor = 40
 extra_holidays = ["2025-05-08"]
 max_power_kw = 43.5
@@ -153,6 +172,8 @@ partner_id = "9900357000028"
 [[market_location]]
 malo = "51238696781"
 direction = "feed_in"
+feed_in_power = { every = "15m", above_kw = 25, below_kw = 1.5, hysteresis_kw = 0.5 }
+grid_state = { every = "1m", because = "eeg_kwkg_plant" }
 receiver = [
     { role = "LF", partner_id = "9900357000004" },
     { role = "NB", partner_id = "9900357000011" },
