@@ -39,11 +39,13 @@ type LineState struct {
 	Opened       int64            `json:"opened"`         // how often it was
 	Error        string           `json:"error,omitempty"`
 	ErrorAt      time.Time        `json:"error_at,omitzero"` // when Error was last met
+	Silent       bool             `json:"silent,omitempty"`  // it can be opened, but was lost because nothing came
 	Bytes        int64            `json:"bytes"`
 	LastByte     time.Time        `json:"last_byte,omitzero"`
 	Telegrams    int64            `json:"telegrams"`
 	LastTelegram time.Time        `json:"last_telegram,omitzero"`
-	Refused      map[string]int64 `json:"refused"` // by reason
+	Refused      map[string]int64 `json:"refused"`            // by reason
+	LastTorn     time.Time        `json:"last_torn,omitzero"` // when SML was last refused: noise does not count
 }
 
 // Pauses before a source is opened again. They double while no telegram
@@ -201,6 +203,7 @@ func (l *Line) closed(err error) {
 	}
 	if err != nil {
 		l.state.Error, l.state.ErrorAt = err.Error(), now
+		_, l.state.Silent = errors.AsType[*SilentError](err)
 	}
 }
 
@@ -209,7 +212,7 @@ func (l *Line) received() {
 	defer l.mu.Unlock()
 	l.state.Telegrams++
 	l.state.LastTelegram = l.now()
-	l.state.Error, l.state.ErrorAt = "", time.Time{}
+	l.state.Error, l.state.ErrorAt, l.state.Silent = "", time.Time{}, false
 }
 
 func (l *Line) telegrams() int64 {
@@ -229,5 +232,8 @@ func (l *Line) refuse(refused ...*sml.RefusedError) {
 	}
 	for _, r := range refused {
 		l.state.Refused[string(r.Reason)]++
+		if r.Reason != sml.Noise {
+			l.state.LastTorn = l.now()
+		}
 	}
 }

@@ -140,6 +140,16 @@ func (m *meaning) print(to io.Writer, c *config.Config) error {
 	fmt.Fprintf(w, "A reading counts for a quarter hour when it is at most %s off it.\n", m.OffsetLimit)
 	fmt.Fprintf(w, "Payloads go to %s.\n", strings.Join(m.Endpoints, " and "))
 	fmt.Fprintf(w, "Lamps: %s.\n", lamps(c))
+	if b := c.Board.Button; b != nil {
+		fmt.Fprintf(w, "The button at line %v of %s: a short press asks for a self-test, a long one for the end of the gateway's id.\n", b.Line, c.Board.Chip)
+	}
+	if r := c.Board.Reset; r != nil {
+		level := "high"
+		if r.ActiveLow {
+			level = "low"
+		}
+		fmt.Fprintf(w, "Line %v of %s is pulled %s to restart the head of meter %q when no SML has come for some minutes.\n", r.Line, c.Board.Chip, level, c.ResetOf)
+	}
 	if device := c.Watchdog.Device; device != "" {
 		fmt.Fprintf(w, "%s restarts the board when the agent hangs and nobody starts it again.\n", device)
 	}

@@ -62,7 +62,7 @@ func warnings(c *config.Config, now time.Time) []string {
 		warn("identity: %s", w)
 	}
 	if err := board.Probe(c.Board); err != nil {
-		warn("the agent will run without lamps: %v", err)
+		warn("the agent will run without what hangs on this: %v", err)
 	}
 	if clock, err := board.ClockState(); err != nil {
 		warn("%v", err)

@@ -88,6 +88,9 @@ func printStatus(out io.Writer, s *control.Status) error {
 		if m.Drift != nil {
 			fmt.Fprintf(w, "\tits count of seconds gains %.1f s a day on the clock\n", *m.Drift)
 		}
+		if m.HeadRestarts > 0 {
+			fmt.Fprintf(w, "\thead restarted %d times by the reset line, the last %s\n", m.HeadRestarts, maybe(m.HeadRestart))
+		}
 		if m.LastBoundary != nil {
 			fmt.Fprintf(w, "\tlast boundary kept %s\n", local(m.LastBoundary.Time()))
 		}

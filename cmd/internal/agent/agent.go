@@ -35,11 +35,15 @@ type Options struct {
 	Papers   *Papers       // who signs, as the identity folder says from minute to minute; nil: Signer for ever
 	Client   Putter
 	Lamps    board.Lamps
+	Button   board.Button // nil: none
+	Reset    board.Reset  // of the head of Config.ResetOf; nil: none
 	Clock    Clock
 	Log      *slog.Logger
 	Recovery *buffer.Recovery // what became of a damaged store; nil when it was sound
 	Watchdog *Watchdog        // nil: nobody watches
 	InStep   bool             // the bench's: deliver between telegrams, end when every source has ended
+	// Source makes the source of a meter's port; nil: the computer's ports.
+	Source func(port string) (meter.Source, error)
 }
 
 // Agent is one gateway's agent. Its state is in few places: the store, the
@@ -77,13 +81,18 @@ type meterState struct {
 	// What the newest telegram's registers say of the meter.
 	feedsIn, twoTariffs bool
 	minuteRefused       bool // the store refused the last minute reading: that is logged once
+	restarts            int  // of its optical head
+	restarted           time.Time
 }
 
 // New wires an agent. It goes on where the store stands.
 func New(o Options) (*Agent, error) {
 	a := &Agent{Options: o, started: o.Clock.Now().Time, senders: map[string]*sender{}, kept: map[string]meter.BoundaryReading{}}
+	if o.Source == nil {
+		o.Source = meter.ParseSource
+	}
 	for _, m := range o.Config.Meters {
-		source, err := meter.ParseSource(m.Port)
+		source, err := o.Source(m.Port)
 		if err != nil {
 			return nil, fmt.Errorf("meter %q: %w", m.Name, err)
 		}
@@ -165,6 +174,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			others.Go(func() { s.run(ctx) })
 		}
 		others.Go(func() { a.probeStore(ctx) })
+		a.attend(ctx, &others)
 		a.everySecond(ctx)
 		lines.Wait()
 	}

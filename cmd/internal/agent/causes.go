@@ -8,7 +8,6 @@ import (
 
 	"smgw/board"
 	"smgw/meter"
-	"smgw/sml"
 )
 
 // What lamps and status call silent, unreachable and near its end: long enough
@@ -89,10 +88,8 @@ func (m *meterState) cause(now, started time.Time) board.Cause {
 	if line.LastByte.IsZero() || now.Sub(line.LastByte) > silentAfter {
 		return board.ReaderSilent
 	}
-	for reason := range line.Refused {
-		if reason != string(sml.Noise) {
-			return board.SMLRefused
-		}
+	if !line.LastTorn.IsZero() && now.Sub(line.LastTorn) <= silentAfter {
+		return board.SMLRefused
 	}
 	return board.NoSML
 }

@@ -12,6 +12,7 @@ const (
 	AgentStopped    = "agent_stopped"
 	DeviceSeen      = "device_seen"      // another server id answers on a meter's line
 	RegisterFell    = "register_fell"    // a device's register shows less than at the boundary before
+	HeadRestarted   = "head_restarted"   // the optical head of a meter was restarted by its reset line
 	Causes          = "causes"           // what was wrong in the last quarter hour is other than before
 	SeriesBegun     = "series_begun"     // payloads of one rhythm about a market location begin
 	SeriesEnded     = "series_ended"     // the contract has them no more, and they are built up to its end

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"smgw/board"
 	"smgw/buffer"
 	"smgw/cmd/internal/config"
 	"smgw/cmd/internal/control"
@@ -54,15 +53,12 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 			"cause", recovery.Cause, "set_aside", recovery.SetAside, "carried", counts(recovery.Carried), "unreadable", recovery.Unreadable, "payloads_lost", len(recovery.Lost))
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	lamps, err := board.Open(c.Board)
-	if err != nil {
-		log.Warn("running without lamps", "err", err)
-	}
-	defer lamps.Close()
+	box := openBox(c.Board, log)
+	defer box.close()
 	a, err := New(Options{
 		Config: c, Store: store, Signer: own.Signature.Signer, KeyID: own.Signature.KeyID(),
 		Papers: papers, Recovery: recovery, Watchdog: dog,
-		Client: papers, Lamps: lamps, Clock: clock, Log: log, InStep: inStep,
+		Client: papers, Lamps: box.lamps, Button: box.button, Reset: box.reset, Clock: clock, Log: log, InStep: inStep,
 	})
 	if err != nil {
 		return err

@@ -77,6 +77,7 @@ func (a *Agent) meterStatus(m *meterState) (control.MeterStatus, error) {
 		Device: m.device, Plate: m.device.Plate(), Says: []string{},
 		FeedsIn: m.feedsIn, TwoTariffs: m.twoTariffs, Coarse: m.last.Coarse,
 		Undated: m.undated.size(), LastReading: instant(m.last.At.Time), Registers: map[string]string{}, PowerW: m.last.Power,
+		HeadRestarts: m.restarts, HeadRestart: instant(m.restarted),
 	}
 	if drift, known := m.count.drift(); known {
 		rounded := math.Round(drift*10) / 10

@@ -29,6 +29,9 @@ func (d *decoder) board(root *node, c *Config) {
 		c.Board.Lamps = append(c.Board.Lamps, lamp)
 	}
 	c.Board.Button = d.pin(s, "button", &used)
+	if c.Board.Button != nil && len(lamps) == 0 && !s.reported("lamp") {
+		s.problem(s.node.get("button").at, "[board.button] has no lamp that could answer", `add [[board.lamp]] with line = "STATUS", or leave the button out`)
+	}
 	if c.Board.Reset = d.pin(s, "reset", &used); c.Board.Reset != nil {
 		d.resetOf(section{d, s.node.get("reset"), "[board.reset]"}, c)
 	}

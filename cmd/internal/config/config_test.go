@@ -303,13 +303,14 @@ func TestProblems(t *testing.T) {
 		"two lamps on a line": {`[headend]`, "[board]\nchip = \"gpiochip0\"\n[[board.lamp]]\nline = true\n[[board.lamp]]\nline = 0\n[[board.lamp]]\nline = 0x0\n[headend]", []string{
 			`:10:8: line is true or false; want a text in quotes or a whole number, as in line = "STATUS" or 17`,
 			`:14:8: line 0 is that of a lamp already; each lamp, the button and the reset have a line of their own`}},
-		"button and reset": {`[headend]`, "[board]\nchip = \"gpiochip0\"\n[board.button]\nline = \"B\"\nactive_low = \"yes\"\nlong = \"5s\"\n[board.reset]\nline = \"B\"\nmeter = \"roof\"\n[headend]", []string{
-			`:11:14: active_low is a text in quotes; want true or false, as in active_low = true`,
-			`:12:1: unknown key "long" in [board.button]; known here: line, active_low`,
-			`:14:8: line "B" is that of the button already; each lamp, the button and the reset have a line of their own`,
-			`:15:9: there is no meter "roof"; want main`}},
+		"button and reset": {`[headend]`, "[board]\nchip = \"gpiochip0\"\nlamp = [{ line = 1 }]\n[board.button]\nline = \"B\"\nactive_low = \"yes\"\nlong = \"5s\"\n[board.reset]\nline = \"B\"\nmeter = \"roof\"\n[headend]", []string{
+			`:12:14: active_low is a text in quotes; want true or false, as in active_low = true`,
+			`:13:1: unknown key "long" in [board.button]; known here: line, active_low`,
+			`:15:8: line "B" is that of the button already; each lamp, the button and the reset have a line of their own`,
+			`:16:9: there is no meter "roof"; want main`}},
 		"a button without a line": {`[headend]`, "[board]\nchip = \"gpiochip0\"\n[board.button]\n[[board.reset]]\nline = 1\n[headend]", []string{
 			`:9:8: line is missing in [board.button]; want line = "STATUS", a line's name, or line = 17, its offset`,
+			`:9:8: [board.button] has no lamp that could answer; add [[board.lamp]] with line = "STATUS", or leave the button out`,
 			`:10:9: reset is a list of tables; want a line [board.reset] with its keys below it`}},
 		"a board with nothing": {`[headend]`, "[board]\nchip = \"gpiochip0\"\n[headend]", []string{
 			`:7:2: [board] has no lamp, button or reset line; add [[board.lamp]] with line = "STATUS", or leave [board] out`}},

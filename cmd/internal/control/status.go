@@ -54,6 +54,8 @@ type MeterStatus struct {
 	LastBoundary *meter.Quarter      `json:"last_boundary"`
 	Undated      int                 `json:"undated"`         // readings that wait until the clock is right
 	Drift        *float64            `json:"drift_s_per_day"` // by how much its secIndex gains on the clock; null before it is known
+	HeadRestarts int                 `json:"head_restarts"`   // how often the reset line was pulled since the agent started
+	HeadRestart  *time.Time          `json:"head_restart"`    // when it was last
 }
 
 // StoreStatus is how the store is.

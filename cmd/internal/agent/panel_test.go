@@ -1,0 +1,213 @@
+package agent_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"smgw/board"
+	"smgw/board/boardtest"
+	"smgw/buffer"
+	"smgw/cmd/internal/agent"
+	"smgw/meter"
+	"smgw/meter/sim"
+)
+
+// since is an hour in which the simulated board's clock is right.
+type since time.Time
+
+func (s since) Now() meter.Stamp {
+	return meter.Stamp{Time: time.Time(s).Add(time.Since(bubble)), Quality: meter.ClockSynchronised}
+}
+func (s since) Received(*meter.Telegram) meter.Stamp { return s.Now() }
+
+// bubble is when the time of every synctest begins.
+var bubble = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// cable is a live source of which a test says each second what comes.
+type cable struct {
+	bytes func() ([]byte, error)
+	gone  bool
+}
+
+func (w *cable) Live() bool     { return true }
+func (w *cable) String() string { return "cable" }
+func (w *cable) Open(context.Context) (io.ReadCloser, error) {
+	if w.gone {
+		return nil, errors.New("no such port")
+	}
+	return &cableEnd{w: w, closed: make(chan struct{})}, nil
+}
+
+type cableEnd struct {
+	w      *cable
+	closed chan struct{}
+}
+
+func (e *cableEnd) Close() error { close(e.closed); return nil }
+
+func (e *cableEnd) Read(p []byte) (int, error) {
+	for silent := time.Duration(0); ; silent += time.Second {
+		select {
+		case <-e.closed:
+			return 0, io.ErrClosedPipe
+		case <-time.After(time.Second):
+		}
+		if b, err := e.w.bytes(); err != nil || len(b) > 0 {
+			return copy(p, b), err
+		}
+		if silent >= meter.SilenceLimit {
+			return 0, &meter.SilentError{Source: "cable"}
+		}
+	}
+}
+
+// boxed runs an agent with a box, beside its telegrams, in a bubble.
+func boxed(t *testing.T, w *cable, options func() agent.Options, during func(*agent.Agent, *buffer.Store)) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.clock = since(began.At(12, 0))
+		b.config.ResetOf = "main"
+		o := options()
+		o.Config, o.Store, o.Signer, o.KeyID, o.Client, o.Clock = b.config, b.store, b.key, []byte("key"), b, b.clock
+		o.Log = slog.New(slog.DiscardHandler)
+		o.Source = func(string) (meter.Source, error) { return w, nil }
+		if o.Lamps == nil {
+			o.Lamps = board.Dark{}
+		}
+		a, err := agent.New(o)
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- a.Run(ctx) }()
+		during(a, b.store)
+		cancel()
+		require.NoError(t, <-done)
+	})
+}
+
+func with(reset board.Reset) func() agent.Options {
+	return func() agent.Options { return agent.Options{Reset: reset} }
+}
+
+func telegramOf(home *sim.Household) []byte {
+	return sim.NewMeter(home, sim.Models[0], "").AppendTelegram(nil, home.Since().Add(time.Since(bubble)+time.Hour))
+}
+
+// Noise for half an hour: the head is restarted after 5, 15 and 35 minutes, and
+// the third time helps.
+func TestAStuckHeadIsRestartedWithGrowingPatience(t *testing.T) {
+	home := sim.NewHousehold(sim.Options{Seed: 7, Since: began.At(0, 0)})
+	reset := &boardtest.Reset{}
+	var when []time.Duration
+	reset.Pulled = func() error {
+		when = append(when, time.Since(bubble).Truncate(time.Minute))
+		return nil
+	}
+	w := &cable{bytes: func() ([]byte, error) {
+		if reset.Pulses() < 3 {
+			return []byte{0xff, 0x00, 0xfe}, nil
+		}
+		return telegramOf(home), nil
+	}}
+	boxed(t, w, with(reset), func(a *agent.Agent, store *buffer.Store) {
+		time.Sleep(34 * time.Minute)
+		synctest.Wait()
+		s, err := a.Status()
+		require.NoError(t, err)
+		require.Equal(t, 2, s.Meters[0].HeadRestarts)
+		require.Contains(t, s.Causes, board.NoSML)
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		require.Equal(t, []time.Duration{5 * time.Minute, 15 * time.Minute, 35 * time.Minute}, when)
+		s, err = a.Status()
+		require.NoError(t, err)
+		require.Equal(t, 3, s.Meters[0].HeadRestarts)
+		require.Equal(t, began.At(12, 35), s.Meters[0].HeadRestart.Truncate(time.Minute))
+		require.Empty(t, s.Causes)
+		var told []string
+		require.NoError(t, store.Journal(0, func(e buffer.Entry) bool {
+			if e.Kind == agent.HeadRestarted {
+				told = append(told, e.Detail["meter"]+" "+e.Detail["cause"]+" "+e.Detail["restarts"])
+			}
+			return true
+		}))
+		require.Equal(t, []string{"main no_sml 1", "main no_sml 2", "main no_sml 3"}, told)
+	})
+}
+
+func TestHowOftenAHeadIsRestartedInADay(t *testing.T) {
+	home := sim.NewHousehold(sim.Options{Seed: 7, Since: began.At(0, 0)})
+	for name, c := range map[string]struct {
+		cable       *cable
+		least, most int
+	}{
+		"silent":                     {&cable{bytes: func() ([]byte, error) { return nil, nil }}, 5, 10},
+		"unplugged":                  {&cable{gone: true}, 0, 0},
+		"well":                       {&cable{bytes: func() ([]byte, error) { return telegramOf(home), nil }}, 0, 0},
+		"fails as soon as it opened": {&cable{bytes: func() ([]byte, error) { return nil, errors.New("input/output error") }}, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reset := &boardtest.Reset{}
+			boxed(t, c.cable, with(reset), func(*agent.Agent, *buffer.Store) {
+				time.Sleep(24 * time.Hour)
+				synctest.Wait()
+				require.GreaterOrEqual(t, reset.Pulses(), c.least)
+				require.LessOrEqual(t, reset.Pulses(), c.most)
+			})
+		})
+	}
+}
+
+// A reset line that cannot be pulled, and none at all, stop nothing.
+func TestTheAgentRunsOnWithoutAResetLine(t *testing.T) {
+	home := sim.NewHousehold(sim.Options{Seed: 7, Since: began.At(0, 0)})
+	var well atomic.Bool
+	w := &cable{bytes: func() ([]byte, error) {
+		if well.Load() {
+			return telegramOf(home), nil
+		}
+		return nil, nil
+	}}
+	for name, reset := range map[string]board.Reset{"none": nil, "broken": &boardtest.Reset{Pulled: func() error { return errors.New("input/output error") }}} {
+		t.Run(name, func(t *testing.T) {
+			well.Store(false)
+			boxed(t, w, with(reset), func(a *agent.Agent, _ *buffer.Store) {
+				time.Sleep(time.Hour)
+				well.Store(true)
+				time.Sleep(time.Hour)
+				synctest.Wait()
+				s, err := a.Status()
+				require.NoError(t, err)
+				require.Zero(t, s.Meters[0].HeadRestarts)
+				require.Nil(t, s.Meters[0].HeadRestart)
+				require.Empty(t, s.Causes)
+			})
+		})
+	}
+}
+
+func TestTheButtonAsksTheLamps(t *testing.T) {
+	lamps := &boardtest.Lamps{}
+	var button boardtest.Button
+	options := func() agent.Options {
+		button = boardtest.NewButton()
+		return agent.Options{Lamps: lamps, Button: button}
+	}
+	boxed(t, &cable{gone: true}, options, func(*agent.Agent, *buffer.Store) {
+		time.Sleep(time.Minute)
+		button.Press(board.Short)
+		button.Press(board.Long)
+		synctest.Wait()
+		require.Equal(t, []string{"self-test", "0001"}, lamps.Played())
+		shown := lamps.Shown()
+		require.Equal(t, []board.Cause{board.ReaderSilent}, shown[len(shown)-1])
+	})
+}
