@@ -38,6 +38,7 @@ type timeline struct {
 	steady       bool          // the clock was believed once, and has gone on evenly since
 	synchronised bool          // the clock is synchronised, and believed
 	since        time.Duration // Elapsed when it became so
+	until        time.Duration // Elapsed when it last was
 	doubt        *doubt        // why a clock that calls itself synchronised is not believed; nil when it is
 
 	said   time.Duration // Elapsed when the journal was last told of a jump
@@ -48,7 +49,8 @@ type timeline struct {
 // waits to be dated, and nothing is built.
 type doubt struct {
 	Why    string        // for people
-	since  time.Duration // Elapsed when the clock last jumped
+	good   time.Duration // Elapsed when the clock was last synchronised and believed
+	since  time.Duration // Elapsed from when on it has been synchronised without a jump
 	before time.Time     // the host's start as the clock that was believed dated it
 }
 
@@ -83,7 +85,9 @@ func (a *Agent) judge(s meter.Stamp) (judged meter.Stamp, steady bool) {
 	if synchronised && !t.synchronised {
 		t.since = s.Elapsed
 	}
-	t.synchronised = synchronised
+	if t.synchronised = synchronised; synchronised {
+		t.until = s.Elapsed
+	}
 	t.steady = synchronised || t.steady && s.Elapsed > 0
 	return s, t.steady
 }
@@ -104,9 +108,9 @@ func (a *Agent) jumped(s meter.Stamp, step time.Duration) {
 	switch {
 	case t.doubt != nil:
 		t.doubt.since = s.Elapsed
-	case was && t.last.Quality == meter.ClockSynchronised:
-		// It was right a moment ago, and says that it is right now.
-		t.doubt = &doubt{Why: "it jumped while it was synchronised", since: s.Elapsed, before: start(t.last)}
+	case was && step.Abs() > apart(s.Elapsed-t.until, maxStep):
+		// It was right not long ago, and may say that it is right now.
+		t.doubt = &doubt{Why: "it jumped farther than it can have been off", good: t.until, since: s.Elapsed, before: start(t.last)}
 	default:
 		a.forget()
 	}
@@ -137,7 +141,7 @@ func (a *Agent) weigh(s meter.Stamp) {
 	}
 	how := ""
 	switch {
-	case off.Abs() <= apart(s.Elapsed-d.since, maxStep):
+	case off.Abs() <= apart(s.Elapsed-d.good, maxStep):
 		t.doubt = nil // the same timeline: what the pickers hold is good
 		a.believed(s, "it is back where it was")
 		return
@@ -156,7 +160,7 @@ func (a *Agent) weigh(s meter.Stamp) {
 // doubted begins to doubt the clock; before is the host's start as it was
 // believed to be.
 func (a *Agent) doubted(s meter.Stamp, before time.Time, why string, details ...string) {
-	a.timeline.doubt = &doubt{Why: why, since: s.Elapsed, before: before}
+	a.timeline.doubt = &doubt{Why: why, good: s.Elapsed, since: s.Elapsed, before: before}
 	a.timeline.steady = false
 	a.Log.Warn("the clock says that it is synchronised, and is not believed yet", "why", why)
 	a.journal(a.event(ClockDoubted, append(details, "why", why)...))
@@ -201,10 +205,11 @@ func (a *Agent) journal(events ...buffer.Event) {
 // waits to be dated.
 //
 // A synchronised clock is believed, unless it was before the agent started and
-// the meter has counted another time since: then it is doubted. A clock that was
+// the meter has counted another time since: then it is doubted. One that was
 // synchronised and has gone on evenly is believed as long as the meter's count
-// does not contradict it, and one of which this agent does not know so, as far
-// as the count bears it out and the host has not been off since.
+// does not contradict it. One that was not synchronised since the agent started
+// is not, even where the count bears it out: some clocks go on where they stood
+// when the power went, and so do the counts of some meters.
 func (a *Agent) believe(m *meterState, r *meter.Reading, steady bool) bool {
 	if clockNeverSet(r.At.Time) {
 		return false
@@ -224,10 +229,7 @@ func (a *Agent) believe(m *meterState, r *meter.Reading, steady bool) bool {
 		}
 		return true
 	}
-	if known = known && m.count.proven(); known && (since-counted).Abs() > apart(counted, 2*maxStep) {
-		return false
-	}
-	return steady || known && r.At.Elapsed > 0 && !start(r.At).After(m.count.newest.at)
+	return steady && !(known && m.count.proven() && (since-counted).Abs() > apart(counted, 2*maxStep))
 }
 
 // count is a meter's secIndex beside a clock that was believed.
