@@ -176,9 +176,9 @@ func openMark(key, value []byte) (meter.Quarter, bool) {
 }
 
 // Next returns the item to send now to an endpoint, with its body: of those
-// with NotBefore ≤ now first what can still be in time, the soonest due before
-// the others; then what was missed, from old to new. Where its
-// body is damaged it comes back without one beside the *DamagedError.
+// with NotBefore ≤ now first the values of the newest day, then what can still be
+// in time, the soonest due before the others, then what was missed, from old to
+// new. Where its body is damaged it comes back without one beside the *DamagedError.
 func (s *Store) Next(endpoint string, now time.Time) (Item, bool, error) {
 	for {
 		it, found := s.outbox.next(endpoint, now)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"smgw/meter"
 )
 
 // outbox is what memory knows of the items that are not settled: enough to
@@ -16,8 +18,9 @@ type outbox struct {
 	byID map[string]*Item
 	// waiting items of each endpoint, by due time and then id
 	waiting map[string][]*Item
-	tried   map[string]bool // ids whose attempts are not on flash yet
-	late    []late          // acknowledgements that are not on flash yet
+	newest  map[string]meter.Quarter // where each endpoint's newest values of a day or more begin, whatever became of them
+	tried   map[string]bool          // ids whose attempts are not on flash yet
+	late    []late                   // acknowledgements that are not on flash yet
 }
 
 // load takes over the file's state. Attempts that the file does not know yet stay.
@@ -26,6 +29,7 @@ func (o *outbox) load(items *bolt.Bucket) error {
 	defer o.mu.Unlock()
 	known, tried := o.byID, o.tried
 	o.byID, o.waiting, o.tried = map[string]*Item{}, map[string][]*Item{}, map[string]bool{}
+	o.newest = map[string]meter.Quarter{}
 	return items.ForEach(func(k, v []byte) error {
 		it, err := openItem(k, v)
 		if err != nil {
@@ -60,6 +64,9 @@ func (o *outbox) set(it Item) {
 		o.unqueue(old)
 		delete(o.byID, it.ID)
 		delete(o.tried, it.ID)
+	}
+	if it.Needs.To-it.Needs.From >= shortestDay {
+		o.newest[it.Endpoint] = max(o.newest[it.Endpoint], it.Needs.From)
 	}
 	if it.State != Waiting && it.State != SetAside {
 		return
@@ -97,21 +104,33 @@ func (o *outbox) get(id string) (Item, bool) {
 	return Item{}, false
 }
 
-// next chooses the item to send now: first what can still be in time, the
-// soonest due before the others; then what was missed, from old to new.
+// shortestDay is how many quarter hours the day has on which summer time begins.
+const shortestDay = 92
+
+// next chooses the item to send now: first the newest daily values, which the
+// receiver waits for; then what can still be in time, the soonest due before
+// the others; then what was missed, from old to new.
 func (o *outbox) next(endpoint string, now time.Time) (Item, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	q := o.waiting[endpoint]
+	var first *Item
 	inTime, _ := slices.BinarySearchFunc(q, now, func(it *Item, t time.Time) int { return it.Due.Compare(t) })
 	for _, part := range [...][]*Item{q[inTime:], q[:inTime]} {
 		for _, it := range part {
-			if !it.NotBefore.After(now) {
+			switch {
+			case it.NotBefore.After(now):
+			case it.Needs.From >= o.newest[endpoint] && it.Needs.To-it.Needs.From >= shortestDay:
 				return *it, true
+			case first == nil:
+				first = it
 			}
 		}
 	}
-	return Item{}, false
+	if first == nil {
+		return Item{}, false
+	}
+	return *first, true
 }
 
 func (o *outbox) nextTime(endpoint string) (first time.Time, found bool) {

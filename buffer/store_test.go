@@ -160,6 +160,34 @@ func TestOutbox(t *testing.T) {
 			require.NoError(t, s.Acknowledge(it.ID, noon))
 		}
 	})
+	t.Run("gives the newest day first though it was missed, also when it was begun before", func(t *testing.T) {
+		s := open(t)
+		var items []buffer.Item
+		for n := range 5 {
+			it := item(n)
+			it.Needs.From += meter.Quarter(96 * (n / 2)) // two of the same day
+			it.Needs.To = it.Needs.From + 96
+			it.Due = noon.Add(time.Duration(n/2-5) * 24 * time.Hour)
+			items = append(items, it)
+		}
+		month, event := item(5), item(6)
+		month.Needs.From, month.Due = day0-30*96, noon.Add(-time.Hour)
+		event.Needs.From, event.Due = day0-10*96, noon.Add(time.Hour)
+		event.Needs.To = event.Needs.From + 1000
+		items = append(items, month, event)
+		twin := item(7)
+		twin.Needs, twin.Due = items[4].Needs, items[4].Due
+		items = append(items, twin)
+		require.NoError(t, s.Build("x", day0, items))
+		for i, want := range []int{4, 7, 6, 0, 1, 2, 3, 5} {
+			it, ok, err := s.Next(endpoint, noon)
+			require.NoError(t, err)
+			require.True(t, ok)
+			require.Equal(t, items[want].ID, it.ID, i)
+			require.NoError(t, s.Acknowledge(it.ID, noon))
+			s.reopen()
+		}
+	})
 	t.Run("waits after a failed attempt and remembers it at no commit of its own", func(t *testing.T) {
 		s := open(t)
 		require.NoError(t, s.Build("x", day0, []buffer.Item{item(1)}))
