@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // MaxRetryAfter bounds what a head-end may ask for: a slip there must not
@@ -45,7 +47,7 @@ func judge(r *http.Response, target *url.URL) Result {
 	case unread != nil:
 		res.Err = fmt.Errorf("%s: %w; will be tried again", answer, unread)
 	case r.StatusCode >= 300 && r.StatusCode <= 399:
-		res.Err = fmt.Errorf("%s with a redirect to %q, which is not followed: is the endpoint in the configuration out of date?", answer, r.Header.Get("Location"))
+		res.Err = fmt.Errorf("%s with a redirect to %q, which is not followed: is the endpoint in the configuration out of date?", answer, forPeople(r.Header.Get("Location")))
 	default:
 		res.Err = errors.New(answer + " and said no more; will be tried again")
 	}
@@ -80,7 +82,31 @@ func readProblem(r *http.Response) (*Problem, error) {
 	if p.Type == "" {
 		p.Type = "about:blank" // RFC 9457, 4.2.1
 	}
+	p.Type, p.Title, p.Detail = forPeople(p.Type), forPeople(p.Title), forPeople(p.Detail)
 	return p, nil
+}
+
+// maxText is how much of a text of the head-end's is kept, in bytes: it goes
+// into log and journal, and into the record of each payload that waits.
+const maxText = 300
+
+// forPeople is a text of the head-end's for a log and a terminal: in one line,
+// without control characters, and not longer than maxText.
+func forPeople(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+	if len(text) <= maxText {
+		return text
+	}
+	cut := maxText
+	for !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut] + "…"
 }
 
 // retryAfter reads a Retry-After header, seconds or a date. A date counts from

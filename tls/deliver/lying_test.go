@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/stretchr/testify/require"
 
@@ -265,6 +266,28 @@ func TestOnlyOurProblemDocumentRefuses(t *testing.T) {
 			require.Error(t, result.Err)
 		})
 	}
+}
+
+// What a head-end writes ends up in logs, on flash and on a technician's terminal.
+func TestAHeadEndsWordsAreShortAndPlain(t *testing.T) {
+	h := newHouse(t)
+	endpoint := serve(t, h.serverConfig(t, authority.Sound), func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(422)
+		io.WriteString(w, `{"type":"urn:smgw:problem:x","title":"\u001b[2J","detail":"Größe\nfalsch\u001b]0;x\u0007`+strings.Repeat("ü", 30_000)+`"}`)
+	})
+	result := h.put(t, endpoint, patient)
+	require.Equal(t, deliver.Refused, result.Outcome)
+	require.ErrorContains(t, result.Err, "Größe falsch ]0;x ü")
+	require.Less(t, len(result.Err.Error()), 1000)
+	for _, r := range result.Err.Error() + result.Problem.Title {
+		require.True(t, unicode.IsPrint(r), "%q", r)
+	}
+	redirect := serve(t, h.serverConfig(t, authority.Sound), func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "https://"+strings.Repeat("x", 50_000))
+		w.WriteHeader(301)
+	})
+	require.Less(t, len(h.put(t, redirect, patient).Err.Error()), 1000)
 }
 
 // A head-end that fails closes no other's connection.

@@ -41,6 +41,7 @@ type Options struct {
 	Log      *slog.Logger
 	Recovery *buffer.Recovery // what became of a damaged store; nil when it was sound
 	Watchdog *Watchdog        // nil: nobody watches
+	Uptime   time.Duration    // how long the machine has run; 0: unknown
 	InStep   bool             // the bench's: deliver between telegrams, end when every source has ended
 	// Source makes the source of a meter's port; nil: the computer's ports.
 	Source func(port string) (meter.Source, error)
@@ -138,6 +139,7 @@ func New(o Options) (*Agent, error) {
 	for _, endpoint := range endpoints {
 		if a.senders[endpoint] == nil {
 			a.senders[endpoint] = newSender(endpoint, o.Store, o.Client, o.Clock, o.Log)
+			a.senders[endpoint].holdOff = a.holdOff()
 			if _, stepped := o.Clock.(*SteppedClock); !stepped { // a head-end beside it lives in another time
 				a.senders[endpoint].witness = &a.witness
 			}

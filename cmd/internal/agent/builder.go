@@ -2,9 +2,10 @@ package agent
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"math"
 	"slices"
 	"strconv"
@@ -35,9 +36,10 @@ type builder struct {
 }
 
 func newBuilder(o *Options) builder {
-	h := fnv.New32a()
-	h.Write([]byte(o.Config.Gateway.ID))
-	return builder{Options: o, jitter: float64(h.Sum32()) / (1 << 32)}
+	// Not FNV: the serial numbers of a town differ in few digits, and FNV's upper
+	// bits hardly notice.
+	h := sha256.Sum256([]byte(o.Config.Gateway.ID))
+	return builder{Options: o, jitter: float64(binary.BigEndian.Uint32(h[:])) / (1 << 32)}
 }
 
 // build makes what has become due by now and gives it to the outbox. Periods
@@ -325,7 +327,7 @@ func (b *builder) spread(now, due time.Time) time.Time {
 	if !now.Before(due) {
 		return now
 	}
-	return now.Add(time.Duration(b.jitter * float64(due.Sub(now)/2))).Truncate(time.Second)
+	return now.Add(time.Duration(b.jitter * float64(min(due.Sub(now), farthest)/2))).Truncate(time.Second)
 }
 
 // tellsLosses is the label of an item whose payload tells losses up to a number.

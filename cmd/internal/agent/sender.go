@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -14,10 +15,21 @@ import (
 )
 
 // Pauses after a failed attempt: they double from the first to the longest,
-// and each is shortened by up to a quarter at random.
+// and each is shortened by up to a half at random, so that the gateways of a
+// town, whose head-end or power was away, do not come back at once.
 const (
 	firstPause   = 10 * time.Second
 	longestPause = time.Hour
+	// A head-end that says when to come back is asked then, or at the end of
+	// our own pause where that is longer, up to this one: an hour's pause that
+	// an outage left behind is not what it meant.
+	longestOwnPause = time.Minute
+	// longestRest is the longest that a queue rests: a Retry-After with its jitter.
+	longestRest = deliver.MaxRetryAfter + deliver.MaxRetryAfter/4
+	// powerSpread is the span over which a town's gateways begin when power is
+	// back; booted is how long after it a gateway's agent starts at the latest.
+	powerSpread = time.Minute
+	booted      = 2 * time.Minute
 )
 
 // Putter makes one attempt at delivery; deliver.Client is the real one.
@@ -36,7 +48,8 @@ type sender struct {
 	clock    Clock
 	log      *slog.Logger
 	wake     chan struct{}
-	witness  *witness // hears the dates of its answers; nil: nobody does
+	holdOff  time.Duration // run waits so long before it begins
+	witness  *witness      // hears the dates of its answers; nil: nobody does
 	post     post
 
 	mu    sync.Mutex
@@ -54,6 +67,12 @@ type senderState struct {
 	storeErr  error     // why the store took no outcome; nil when it did
 }
 
+// rests reports whether no attempt may be made yet. An end too far ahead was
+// set by a clock that was ahead.
+func (st *senderState) rests(now time.Time) bool {
+	return now.Before(st.notBefore) && st.notBefore.Sub(now) <= longestRest
+}
+
 func newSender(endpoint string, store *buffer.Store, client Putter, clock Clock, log *slog.Logger) *sender {
 	return &sender{
 		endpoint: endpoint, store: store, client: client, clock: clock,
@@ -62,11 +81,27 @@ func newSender(endpoint string, store *buffer.Store, client Putter, clock Clock,
 	}
 }
 
+// holdOff is how long the senders wait before they begin: where the power has
+// just come back, perhaps to a whole town, each gateway's own part of a minute.
+// One that has never read a meter is being installed, and somebody waits.
+func (a *Agent) holdOff() time.Duration {
+	if a.Uptime == 0 || a.Uptime > booted || len(a.kept) == 0 {
+		return 0
+	}
+	return time.Duration(a.builder.jitter * float64(powerSpread))
+}
+
 // run sends for ever: what is ready, then a wait until more can be.
 func (s *sender) run(ctx context.Context) {
 	// Never longer than this, because wall time may be set meanwhile.
 	const longestWait = time.Minute
 	defer s.post.at(resting)
+	if s.holdOff > 0 {
+		select {
+		case <-ctx.Done():
+		case <-time.After(s.holdOff):
+		}
+	}
 	for ctx.Err() == nil {
 		s.post.at(sending)
 		wait := longestWait
@@ -96,7 +131,7 @@ func (s *sender) prove(ctx context.Context) (again time.Time, unproven bool) {
 	switch {
 	case st.failures == 0 && !st.reached.IsZero() || ctx.Err() != nil:
 		return time.Time{}, false
-	case now.Before(st.notBefore):
+	case st.rests(now):
 		return st.notBefore, true
 	}
 	if err := s.client.Reach(ctx, s.endpoint); err != nil {
@@ -123,8 +158,8 @@ func (s *sender) step(ctx context.Context) (next time.Time, ok bool) {
 	for ctx.Err() == nil {
 		s.post.at(sending)
 		now := s.clock.Now().Time
-		if until := s.snapshot().notBefore; now.Before(until) && until.Sub(now) <= deliver.MaxRetryAfter {
-			return until, true
+		if st := s.snapshot(); st.rests(now) {
+			return st.notBefore, true
 		}
 		item, ready, err := s.store.Next(s.endpoint, now)
 		if damaged := (*buffer.DamagedError)(nil); errors.As(err, &damaged) {
@@ -202,9 +237,24 @@ func (s *sender) attempt(ctx context.Context, item buffer.Item) error {
 			return nil // our own stop, not the head-end's failure
 		}
 		until := s.pause(now, result.RetryAfter, result.Err.Error())
+		if aboutItem(result.Status) {
+			until = until.Add(time.Second) // another one is the next to be tried
+		}
 		return s.store.Tried(item.ID, result.Err.Error(), now, until)
 	}
 	return nil
+}
+
+// aboutItem reports whether an answer that is no acknowledgement may be about
+// one payload only: that one must not stand before all others for ever. No
+// answer at all is about none, and neither is one of a head-end, or of what
+// stands before it, that has too much to do.
+func aboutItem(status int) bool {
+	switch status {
+	case 0, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return false
+	}
+	return true
 }
 
 // discard takes a payload whose bytes went bad on flash out of the queue, so
@@ -241,10 +291,14 @@ func (s *sender) pause(now time.Time, retryAfter time.Duration, why string) time
 	if st.failures < 10 { // 10 s doubled ten times is beyond an hour
 		pause = min(pause, firstPause<<st.failures)
 	}
-	pause -= rand.N(pause / 4)
+	if retryAfter > 0 {
+		pause = max(min(pause, longestOwnPause), retryAfter+rand.N(retryAfter/4+1))
+	} else {
+		pause -= rand.N(pause / 2)
+	}
 	st.failures++
 	st.lastError, st.storeErr = why, nil
-	st.notBefore = now.Add(max(pause, retryAfter))
+	st.notBefore = now.Add(pause)
 	return st.notBefore
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"smgw/board"
 	"smgw/buffer"
 	"smgw/cmd/internal/config"
 	"smgw/cmd/internal/control"
@@ -59,6 +60,7 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 		Config: c, Store: store, Signer: own.Signature.Signer, KeyID: own.Signature.KeyID(),
 		Papers: papers, Recovery: recovery, Watchdog: dog,
 		Client: papers, Lamps: box.lamps, Button: box.button, Reset: box.reset, Clock: clock, Log: log, InStep: inStep,
+		Uptime: board.Uptime(),
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,19 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"smgw/buffer"
+)
+
+// RunSender runs the sender of one endpoint, after a wait.
+func RunSender(ctx context.Context, endpoint string, store *buffer.Store, client Putter, clock Clock, log *slog.Logger, holdOff time.Duration) {
+	s := newSender(endpoint, store, client, clock, log)
+	s.holdOff = holdOff
+	s.run(ctx)
+}
+
+// HoldOff is how long the agent's senders wait before they begin.
+func (a *Agent) HoldOff() time.Duration { return a.holdOff() }

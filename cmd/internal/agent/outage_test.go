@@ -1,0 +1,312 @@
+package agent_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"smgw/buffer"
+	"smgw/cmd/internal/agent"
+	"smgw/meter"
+	"smgw/tls/deliver"
+)
+
+// town is a head-end that many gateways share, and what it sees of them.
+type town struct {
+	store *buffer.Store
+	log   io.Writer
+
+	mu     sync.Mutex
+	answer func(endpoint string) deliver.Result
+	calls  []time.Time
+	order  []string // what was taken, by id
+}
+
+func newTown(t *testing.T) *town {
+	store, err := buffer.Open(filepath.Join(t.TempDir(), "store.db"), buffer.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	return &town{store: store, log: io.Discard}
+}
+
+func (w *town) Reach(_ context.Context, endpoint string) error { return w.call(endpoint).Err }
+
+func (w *town) Put(_ context.Context, endpoint, id string, _ []byte) deliver.Result {
+	r := w.call(endpoint)
+	if r.Outcome.Delivered() {
+		w.mu.Lock()
+		w.order = append(w.order, id)
+		w.mu.Unlock()
+	}
+	return r
+}
+
+func (w *town) call(endpoint string) deliver.Result {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calls = append(w.calls, time.Now())
+	return w.answer(endpoint)
+}
+
+// set changes what the head-end answers, and returns the calls up to now.
+func (w *town) set(answer func(string) deliver.Result) []time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.answer = answer
+	calls := w.calls
+	w.calls = nil
+	return calls
+}
+
+// crowd is the largest number of calls within a span, and in all.
+func crowd(calls []time.Time, span time.Duration) (most, all int) {
+	for i, from := range calls {
+		until, _ := slices.BinarySearchFunc(calls[i:], from.Add(span), time.Time.Compare)
+		most = max(most, until)
+	}
+	return most, len(calls)
+}
+
+// live runs the senders of n gateways beside each other.
+func (w *town) live(n int, holdOff func(n int) time.Duration) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	log := slog.New(slog.NewTextHandler(w.log, nil))
+	var senders sync.WaitGroup
+	for i := range n {
+		senders.Go(func() {
+			agent.RunSender(ctx, fmt.Sprintf("https://headend.test/%d", i), w.store, w, &agent.SystemClock{}, log, holdOff(i))
+		})
+	}
+	return func() {
+		cancel()
+		senders.Wait()
+	}
+}
+
+// items are n payloads of one gateway, a day each, the last of them due tomorrow.
+func (w *town) items(t *testing.T, gateway, n int) (ids []string) {
+	t.Helper()
+	now := time.Now()
+	var items []buffer.Item
+	for i := range n {
+		day := meter.QuarterOf(now) + meter.Quarter(96*(i-n))
+		items = append(items, buffer.Item{
+			ID: fmt.Sprintf("%016x%016x", gateway, i), Endpoint: fmt.Sprintf("https://headend.test/%d", gateway), Body: make([]byte, 500),
+			Needs: buffer.Span{Meter: "main", From: day, To: day + 96}, Created: now, NotBefore: now, Due: now.AddDate(0, 0, i-n+2),
+		})
+		ids = append(ids, items[i].ID)
+	}
+	require.NoError(t, w.store.Build(fmt.Sprint(gateway), meter.QuarterOf(now), items))
+	return ids
+}
+
+func unreachable(string) deliver.Result {
+	return deliver.Result{Cause: deliver.Unreachable, Err: errors.New("connection refused")}
+}
+
+func taken(string) deliver.Result { return deliver.Result{Outcome: deliver.Stored, Status: 201} }
+
+func atOnce(int) time.Duration { return 0 }
+
+// Sixty days without a head-end: the agent asks about once an hour, writes two
+// lines to the log, and keeps nothing but what waits.
+func TestALongOutageCostsNothingButSpace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		var log bytes.Buffer
+		w.log = &log
+		w.set(unreachable)
+		ids := w.items(t, 0, 5)
+		stop := w.live(1, atOnce)
+		time.Sleep(24 * time.Hour)
+		before, heap := w.used(t)
+
+		time.Sleep(59 * 24 * time.Hour)
+		after, heapAfter := w.used(t)
+		calls := len(w.set(taken))
+		require.Less(t, calls, 60*24*3, "it asks no oftener than each half hour")
+		require.Greater(t, calls, 60*12)
+		require.Equal(t, before, after, "the file stays as it was, without a commit")
+		require.Less(t, heapAfter, heap+64<<10)
+
+		time.Sleep(time.Hour)
+		stop()
+		slices.Sort(w.order)
+		require.Equal(t, ids, w.order)
+		require.Equal(t, 2, bytes.Count(log.Bytes(), []byte("\n")), "the log:\n%s", log.String())
+	})
+}
+
+// used is what the store did, and the heap.
+func (w *town) used(t *testing.T) (buffer.Stats, uint64) {
+	t.Helper()
+	stats, err := w.store.Stats()
+	require.NoError(t, err)
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return stats, m.HeapAlloc
+}
+
+// A head-end that was away for a night is not run over when it is back, though all
+// gateways lost it in the same second: they come over an hour.
+func TestATownDoesNotComeBackAtOnce(t *testing.T) {
+	const gateways = 300
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		w.set(unreachable)
+		for i := range gateways {
+			w.items(t, i, 1)
+		}
+		stop := w.live(gateways, atOnce)
+		defer stop()
+		time.Sleep(10 * time.Hour)
+		w.set(taken)
+		time.Sleep(time.Hour)
+		calls := w.set(taken)
+		most, all := crowd(calls, time.Minute)
+		require.Equal(t, gateways, all, "each has called within the hour, once")
+		require.Less(t, most, gateways/10, "in the worst minute")
+	})
+}
+
+// Retry-After is obeyed by all, and does not bring them back in step.
+func TestATownToldToComeLaterComesLaterAndSpread(t *testing.T) {
+	const gateways, later = 300, 20 * time.Minute
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		w.set(func(string) deliver.Result {
+			return deliver.Result{Status: 429, Cause: deliver.Answer, RetryAfter: later, Err: errors.New("429 Too Many Requests")}
+		})
+		for i := range gateways {
+			w.items(t, i, 1)
+		}
+		told := time.Now()
+		stop := w.live(gateways, atOnce)
+		defer stop()
+		time.Sleep(time.Second)
+		require.Len(t, w.set(taken), gateways, "each asked once")
+		time.Sleep(2 * later)
+		calls := w.set(taken)
+		most, all := crowd(calls, 10*time.Second)
+		require.Equal(t, gateways, all)
+		require.Less(t, most, gateways/10, "in the worst ten seconds")
+		require.False(t, calls[0].Before(told.Add(later)), "nobody is early")
+		require.False(t, calls[len(calls)-1].After(told.Add(later+later/4+time.Second)), "and nobody late")
+	})
+}
+
+// After a long outage a head-end that sheds load with a short Retry-After is asked
+// then, and not after the hour's pause that the outage left behind.
+func TestRetryAfterEndsTheLongPausesOfAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		w.set(unreachable)
+		w.items(t, 0, 1)
+		stop := w.live(1, atOnce)
+		defer stop()
+		time.Sleep(10 * time.Hour)
+		w.set(func(string) deliver.Result {
+			return deliver.Result{Status: 503, Cause: deliver.Answer, RetryAfter: 5 * time.Second, Err: errors.New("503")}
+		})
+		time.Sleep(2 * time.Hour)
+		calls := w.set(taken)
+		require.Greater(t, len(calls), 60)
+		for i := range calls[1:] {
+			require.GreaterOrEqual(t, calls[i+1].Sub(calls[i]), 5*time.Second)
+			require.LessOrEqual(t, calls[i+1].Sub(calls[i]), longestAsked)
+		}
+	})
+}
+
+// longestAsked is the longest pause with a short Retry-After.
+const longestAsked = time.Minute + time.Second
+
+// One payload that the head-end stumbles over for ever stops no other.
+func TestAPayloadThatIsAlwaysAnsweredWrongStopsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		ids := w.items(t, 0, 20)
+		newest := ids[len(ids)-1]
+		w.set(taken)
+		client := &stumbling{town: w, over: newest}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			agent.RunSender(ctx, "https://headend.test/0", w.store, client, &agent.SystemClock{}, slog.New(slog.DiscardHandler), 0)
+		}()
+		time.Sleep(10 * time.Minute)
+		w.mu.Lock()
+		require.ElementsMatch(t, ids[:len(ids)-1], w.order)
+		w.mu.Unlock()
+		stop()
+		<-done
+	})
+}
+
+type stumbling struct {
+	*town
+	over string
+}
+
+func (s *stumbling) Put(ctx context.Context, endpoint, id string, body []byte) deliver.Result {
+	if id == s.over {
+		return deliver.Result{Status: 500, Cause: deliver.Answer, Err: errors.New("500 Internal Server Error")}
+	}
+	return s.town.Put(ctx, endpoint, id, body)
+}
+
+// Power comes back to a town: each gateway begins at its own moment of a minute.
+// A new one, or one whose agent is started again, begins at once.
+func TestGatewaysBeginSpreadWhenPowerIsBack(t *testing.T) {
+	b := newBench(t)
+	b.play(b.home.Since(), b.home.Since().Add(time.Hour))
+	b.clock = &agent.SystemClock{}
+	seen := map[time.Duration]int{}
+	for i := range 100 {
+		b.config.Gateway.ID = fmt.Sprintf("ESMG%010d", i)
+		b.uptime = 30 * time.Second
+		wait := b.agent(false).HoldOff()
+		require.Less(t, wait, time.Minute)
+		require.Equal(t, wait, b.agent(false).HoldOff(), "the same each time")
+		seen[wait.Truncate(10*time.Second)]++
+		b.uptime = time.Hour
+		require.Zero(t, b.agent(false).HoldOff())
+	}
+	require.Len(t, seen, 6)
+	for _, n := range seen {
+		require.Less(t, n, 40)
+	}
+	fresh := newBench(t)
+	fresh.clock = &agent.SystemClock{}
+	fresh.uptime = 30 * time.Second
+	require.Zero(t, fresh.agent(false).HoldOff())
+}
+
+// A waiting sender ends at once when it is told to.
+func TestASenderThatHoldsOffStopsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		w.set(taken)
+		w.items(t, 0, 1)
+		began := time.Now()
+		stop := w.live(1, func(int) time.Duration { return time.Minute })
+		time.Sleep(time.Second)
+		stop()
+		require.Equal(t, time.Second, time.Since(began))
+		require.Empty(t, w.set(taken))
+	})
+}
