@@ -1,6 +1,7 @@
 package form
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -85,7 +86,7 @@ func (f *FeedInPower) Band(before Band, kw decimal.Decimal) Band {
 // FedInKW is the power in kW that a market location feeds in at a moment, after
 // the transformer factor; it is not ok where nobody can know it.
 func (c *Contract) FedInKW(shown *meter.Moment) (decimal.Decimal, bool) {
-	q := c.moment(shown.FedIn, 0, shown)
+	q := c.moment(shown.FedIn, shown.At.Time, shown)
 	return q.Amount.Decimal, q.Amount.Valid
 }
 
@@ -111,16 +112,15 @@ func BuildMoment(c *Contract, id MarketLocationID, n RowNumber, at time.Time, sh
 		Edition: c.Edition, MeLo: c.MeLo, MaLo: m.MaLo, Row: n, To: to.Role, PartnerID: to.PartnerID,
 		Period: quarterOf(at), Moment: at,
 	}
-	off := shown.At.Time.Sub(at)
 	if n == GridState {
 		for _, v := range shown.Grid {
 			if c.sendsGrid(v.Code) {
-				p.Values = append(p.Values, Value{Code: v.Code, Kind: Momentary, Quantity: c.quantity(decimal.NewNullDecimal(v.Value), off, &shown)})
+				p.Values = append(p.Values, Value{Code: v.Code, Kind: Momentary, Quantity: c.quantity(decimal.NewNullDecimal(v.Value), at, &shown)})
 			}
 		}
 		return p, nil
 	}
-	p.Values = []Value{{Code: obis.PowerFedIn, Kind: Momentary, Quantity: c.moment(shown.FedIn, off, &shown)}}
+	p.Values = []Value{{Code: obis.PowerFedIn, Kind: Momentary, Quantity: c.moment(shown.FedIn, at, &shown)}}
 	return p, nil
 }
 
@@ -130,36 +130,35 @@ func quarterOf(at time.Time) Period {
 }
 
 // moment is a power in W as a figure in kW.
-func (c *Contract) moment(watts decimal.NullDecimal, off time.Duration, shown *meter.Moment) Quantity {
+func (c *Contract) moment(watts decimal.NullDecimal, at time.Time, shown *meter.Moment) Quantity {
 	if watts.Valid {
 		watts.Decimal = c.transformed(watts.Decimal) // W to kW as Wh to kWh
 	}
-	q := c.quantity(watts, off, shown)
+	q := c.quantity(watts, at, shown)
 	if q.Amount.Valid && c.MaxPowerKW.Valid && q.Amount.Decimal.GreaterThan(c.MaxPowerKW.Decimal) {
 		return Quantity{State: Missing, Reason: Implausible}
 	}
 	return q
 }
 
-// quantity is a momentary figure with its state, by FORM.md's precedence: absent
-// before clock. A front port that does not tell it has not the resolution.
-func (c *Contract) quantity(amount decimal.NullDecimal, off time.Duration, shown *meter.Moment) Quantity {
-	limit := c.OffsetLimit
-	if limit == 0 {
-		limit = MaxOffset
-	}
-	q := Quantity{Amount: amount, State: True}
+// quantity is a momentary figure of an instant with its state, by FORM.md's
+// precedence: absent before clock. A front port that does not tell it has not the
+// resolution.
+func (c *Contract) quantity(amount decimal.NullDecimal, at time.Time, shown *meter.Moment) Quantity {
+	off := shown.At.Time.Sub(at).Abs()
 	switch {
-	case shown.At.Time.Before(c.Commissioned):
+	case at.Before(c.Commissioned):
 		return Quantity{State: Missing, Reason: DeviceChange}
-	case off.Abs() > limit:
+	case off > cmp.Or(c.OffsetLimit, MaxOffset):
 		return Quantity{State: Missing, Reason: Communication}
 	case !amount.Valid:
 		return Quantity{State: Missing, Reason: Resolution}
-	case shown.At.Quality != meter.ClockSynchronised:
+	}
+	q := Quantity{Amount: amount, State: True}
+	if shown.At.Quality != meter.ClockSynchronised {
 		q.State, q.Reason = Unusable, ClockSet
 	}
-	if off.Abs() > WarnOffset {
+	if off > WarnOffset {
 		q.Warning = OffsetWarning
 	}
 	return q

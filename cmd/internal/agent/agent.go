@@ -63,6 +63,7 @@ type Agent struct {
 	witness  witness
 	retained form.Date // the day on which old data were last erased
 	trouble  trouble
+	moments  moments
 	burdens  burdens
 	renewal  renewal
 }
@@ -81,8 +82,9 @@ type meterState struct {
 	undated undated // its readings that wait for an instant
 	// What the newest telegram's registers say of the meter.
 	feedsIn, twoTariffs bool
-	minuteRefused       bool // the store refused the last minute reading: that is logged once
-	restarts            int  // of its optical head
+	before, shown       meter.Moment // what its two newest telegrams with a date show beside registers
+	minuteRefused       bool         // the store refused the last minute reading: that is logged once
+	restarts            int          // of its optical head
 	restarted           time.Time
 }
 
@@ -123,6 +125,10 @@ func New(o Options) (*Agent, error) {
 		a.meters = append(a.meters, state)
 	}
 	a.renewal.ask(a, a.started)
+	var err error
+	if a.moments, err = newMoments(&a.Options); err != nil {
+		return nil, fmt.Errorf("momentary figures: %w", err)
+	}
 	a.builder = newBuilder(&a.Options)
 	waiting, err := o.Store.Backlog(a.started)
 	if err != nil {
@@ -230,6 +236,9 @@ func (a *Agent) received(ctx context.Context, m *meterState, t meter.Telegram) {
 	if r, ok := t.Reading(m.name, stamp); ok {
 		m.feedsIn, m.twoTariffs = t.FeedsIn(), t.TwoTariffs()
 		a.observe(m, r)
+		if m.dated {
+			a.showed(m, &t)
+		}
 	}
 	if !a.InStep {
 		return
@@ -286,6 +295,7 @@ func (a *Agent) step(now meter.Stamp) {
 			a.builder.build(now.Time, a.senders)
 		}
 		a.retain(now)
+		a.stepMoments(now)
 	}
 	a.renewal.ask(a, now.Time)
 	causes := a.causes(a.mark(now))

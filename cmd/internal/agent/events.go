@@ -19,6 +19,7 @@ const (
 	Delivered       = "delivered"        // a payload left and was acknowledged
 	Refused         = "refused"          // a payload was refused for good and set aside
 	Damaged         = "payload_damaged"  // a payload's bytes went bad on flash; it was set aside
+	MomentsLost     = "moments_lost"     // momentary figures that waited too long were given up
 	ReadingsLost    = "readings_lost"    // boundary readings that could not be kept
 	ClockJumped     = "clock_jumped"     // the wall clock moved against the host's count of time
 	ClockDoubted    = "clock_doubted"    // the kernel says that it is synchronised, and other things say no

@@ -179,7 +179,7 @@ func (s *sender) step(ctx context.Context) (next time.Time, ok bool) {
 			}
 		}
 		if err == nil {
-			err = s.attempt(ctx, item)
+			err = forgotten(s.attempt(ctx, item))
 		}
 		if err != nil {
 			return s.storeFailed(now, err), true
@@ -218,7 +218,7 @@ func (s *sender) attempt(ctx context.Context, item buffer.Item) error {
 	now := answered.Time
 	switch result.Outcome {
 	case deliver.Stored, deliver.AlreadyStored:
-		if err := s.store.Acknowledge(item.ID, now, event(now, Delivered, item, "status", strconv.Itoa(result.Status))); err != nil {
+		if err := s.store.Acknowledge(item.ID, now, delivered(now, item, result.Status)...); err != nil {
 			return err
 		}
 		s.answered(now, now)

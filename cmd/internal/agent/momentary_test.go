@@ -1,0 +1,362 @@
+package agent_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/require"
+
+	"smgw/buffer"
+	"smgw/cmd/internal/agent"
+	"smgw/cmd/internal/config"
+	"smgw/meter"
+	"smgw/meter/form"
+	"smgw/meter/obis"
+	"smgw/meter/sim"
+	"smgw/tls/deliver"
+)
+
+const roofText = `
+[[market_location]]
+malo = "51238696781"
+direction = "feed_in"
+TABLES
+[[market_location.receiver]]
+role = "LF"
+partner_id = "9900357000035"
+[[market_location.receiver]]
+role = "NB"
+partner_id = "9900357000059"
+endpoint = "https://grid.test"
+[[market_location.receiver]]
+role = "ÜNB"
+partner_id = "9900357000028"
+[[market_location.receiver]]
+role = "AB"
+partner_id = "9900357000042"
+`
+
+// newRoof is a bench with a roof whose contract has tables about momentary figures.
+func newRoof(t *testing.T, tables string) *bench {
+	b := newBench(t)
+	path := filepath.Join(b.config.Gateway.StateDir, "smgw.toml")
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, append(text, strings.Replace(roofText, "TABLES", tables, 1)...), 0o644))
+	b.config, err = config.Load(path)
+	require.NoError(t, err)
+	b.home = sim.NewHousehold(sim.Options{Seed: 7, Since: began.At(0, 0), RoofPeak: 8000})
+	return b
+}
+
+// moments are the momentary figures of a row that came, by their instant.
+func (b *bench) moments(row form.RowNumber) map[time.Time][]form.Value {
+	b.t.Helper()
+	got := map[time.Time][]form.Value{}
+	for _, p := range b.payloads {
+		if p.Row == row {
+			require.NotContains(b.t, got, p.Moment)
+			require.Equal(b.t, form.NB, p.To)
+			got[p.Moment] = p.Values
+		}
+	}
+	return got
+}
+
+// fedIn is what the roof feeds in at an instant, in kW.
+func (b *bench) fedIn(at time.Time) decimal.Decimal {
+	return decimal.New(max(0, -b.home.Power(at)), -3)
+}
+
+const crossing = "[market_location.feed_in_power]\nevery = \"15m\"\nabove_kw = 3\nbelow_kw = 0.6\nhysteresis_kw = 0.4\n"
+
+// expected is a model of row 9 with these tables: power by telegrams of each minute.
+func (b *bench) expected(from, until time.Time) map[time.Time]string {
+	want, band := map[time.Time]string{}, ""
+	for at := from; !at.After(until); at = at.Add(time.Minute) {
+		kw := b.fedIn(at).InexactFloat64()
+		next := band
+		switch {
+		case kw > 3:
+			next = "high"
+		case kw < 0.6:
+			next = "low"
+		case band == "high" && kw <= 2.6, band == "low" && kw >= 1, band == "":
+			next = "middle"
+		}
+		if next != band && band != "" || at.Minute()%15 == 0 {
+			want[at.UTC()] = b.fedIn(at).String()
+		}
+		band = next
+	}
+	return want
+}
+
+func (b *bench) requireRow9(want map[time.Time]string) {
+	b.t.Helper()
+	got := map[time.Time]string{}
+	for at, values := range b.moments(9) {
+		require.Len(b.t, values, 1)
+		require.Equal(b.t, obis.PowerFedIn, values[0].Code)
+		require.Equal(b.t, form.True, values[0].State)
+		require.Equal(b.t, "kW", values[0].Unit())
+		got[at] = values[0].Amount.Decimal.String()
+	}
+	require.Equal(b.t, want, got)
+}
+
+func TestRow9GoesOnTheClockAndAtCrossings(t *testing.T) {
+	b := newRoof(t, crossing)
+	endpoints := map[string]bool{}
+	sound := b.answer
+	b.answer = func(endpoint, id string, now time.Time) deliver.Result {
+		endpoints[endpoint] = true
+		return sound(endpoint, id, now)
+	}
+	until := began.AddDays(4).At(12, 7)
+	b.play(b.home.Since(), until)
+	want := b.expected(b.home.Since(), until)
+	b.requireRow9(want)
+	quarters := int(until.Sub(b.home.Since())/meter.QuarterLength) + 1
+	require.Greater(t, len(want), quarters+4, "thresholds are crossed")
+	for id, p := range b.payloads {
+		if p.Row == 9 {
+			require.Equal(t, p.Moment, b.at[id], "nothing holds it up")
+			require.Equal(t, "9900357000059", p.PartnerID.String())
+		}
+	}
+	require.True(t, endpoints["https://grid.test"])
+
+	// Its evidence is complete, and nothing that was measured is left of it.
+	counted, single := 0, 0
+	require.NoError(t, b.store.Flush())
+	require.NoError(t, b.store.Journal(0, func(e buffer.Entry) bool {
+		if e.Kind != agent.Delivered || e.Detail["row"] != "9" {
+			return true
+		}
+		require.Equal(t, "Versorgungssicherheit", e.Detail["purpose"])
+		require.Equal(t, "9900357000059", e.Detail["partner"])
+		if n := e.Detail["count"]; n != "" {
+			d, err := decimal.NewFromString(n)
+			require.NoError(t, err)
+			counted += int(d.IntPart())
+			require.NotContains(t, e.Detail, "value")
+		} else {
+			single++
+			require.Equal(t, "threshold", e.Detail["occasion"])
+		}
+		return true
+	}))
+	left := 0
+	require.NoError(t, b.store.Items(func(it buffer.Item) bool {
+		if it.Label["row"] == "9" {
+			require.Equal(t, buffer.Acknowledged, it.State)
+			require.ElementsMatch(t, []string{"row", "malo", "to", "purpose", "from", "until", "partner", "occasion", "moment"}, keys(it.Label))
+			if it.Label["occasion"] == "periodic" {
+				left++ // of this hour
+			}
+		}
+		return true
+	}))
+	require.Equal(t, quarters, counted+left)
+	require.Equal(t, len(want)-quarters, single)
+	require.LessOrEqual(t, left, 4)
+	require.NoError(t, b.store.VerifyJournal())
+}
+
+func keys(m map[string]string) (all []string) {
+	for k := range m {
+		all = append(all, k)
+	}
+	return all
+}
+
+// Where the power stood outlives the agent: a restart between two readings
+// neither loses a crossing nor repeats one.
+func TestCrossingsSurviveRestarts(t *testing.T) {
+	b := newRoof(t, crossing)
+	until := began.AddDays(2).At(12, 7)
+	for at := b.home.Since(); !at.After(until); at = at.Add(37 * time.Minute) {
+		end := at.Add(36 * time.Minute)
+		if end.After(until) {
+			end = until
+		}
+		b.play(at, end)
+		b.reopen()
+	}
+	b.requireRow9(b.expected(b.home.Since(), until))
+}
+
+func TestNoPowerIsNotZero(t *testing.T) {
+	b := newRoof(t, crossing)
+	b.model = "itron" // whole kWh, no power
+	b.play(b.home.Since(), began.At(14, 0))
+	got := b.moments(9)
+	require.Len(t, got, 14*4+1, "on the clock alone")
+	for _, values := range got {
+		require.Equal(t, form.Quantity{State: form.Missing, Reason: form.Resolution}, values[0].Quantity)
+	}
+}
+
+func TestMomentWithoutAReadingNearIsMissing(t *testing.T) {
+	b := newRoof(t, crossing)
+	b.play(b.home.Since(), began.At(10, 3))
+	b.play(began.At(10, 31), began.At(10, 50)) // 10:15 passed unseen, 10:30 is too far off
+	got := b.moments(9)
+	require.NotContains(t, got, began.At(10, 15).UTC())
+	require.Equal(t, form.Quantity{State: form.Missing, Reason: form.Communication}, got[began.At(10, 30).UTC()][0].Quantity)
+	require.Equal(t, form.True, got[began.At(10, 45).UTC()][0].State)
+}
+
+// A meter that says nothing makes no figure, and that is told in time.
+func TestSilentMeterHasNoPower(t *testing.T) {
+	b := newRoof(t, crossing)
+	b.store.Close() // opened again below, inside the bubble
+	synctest.Test(t, func(t *testing.T) {
+		b.t = t
+		b.store = nil
+		b.reopen()
+		b.clock = distorted{&agent.SystemClock{}, func(s meter.Stamp) meter.Stamp {
+			s.Time, s.Quality = s.Time.Add(began.At(10, 1).Sub(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC))), meter.ClockSynchronised
+			return s
+		}}
+		a := b.agent(false)
+		ctx, stop := contextOf(t)
+		ended := make(chan error, 1)
+		go func() { ended <- a.Run(ctx) }()
+		time.Sleep(30 * time.Minute)
+		synctest.Wait()
+		stop()
+		require.NoError(t, <-ended)
+		require.NoError(t, b.store.Close())
+	})
+	got := b.moments(9)
+	require.Len(t, got, 2)
+	for _, at := range []time.Time{began.At(10, 15), began.At(10, 30)} {
+		require.Equal(t, form.Quantity{State: form.Missing, Reason: form.Communication}, got[at.UTC()][0].Quantity)
+	}
+	for id, p := range b.payloads {
+		require.Less(t, b.at[id].Sub(p.Moment), time.Minute)
+	}
+	b.t = t
+	b.reopen()
+}
+
+func TestFigureOfAnUnsynchronisedClockIsUnusable(t *testing.T) {
+	b := newRoof(t, crossing)
+	b.distort = func(s meter.Stamp) meter.Stamp {
+		s.Quality = meter.ClockUnsynchronised
+		return s
+	}
+	b.play(b.home.Since(), began.At(13, 0))
+	got := b.moments(9)
+	require.NotEmpty(t, got)
+	for at, values := range got {
+		require.Equal(t, form.Quantity{Amount: decimal.NewNullDecimal(b.fedIn(at)), State: form.Unusable, Reason: form.ClockSet}.Reason, values[0].Reason)
+		require.Equal(t, b.fedIn(at).String(), values[0].Amount.Decimal.String())
+	}
+}
+
+func TestRow9OnDemand(t *testing.T) {
+	b := newRoof(t, "")
+	roof := b.config.Contract.MarketLocations[1].MaLo
+	at := began.At(13, 1)
+	a := b.play(b.home.Since(), at)
+	require.Empty(t, b.moments(9), "nobody asked")
+	require.NoError(t, a.Demand(roof))
+	require.NoError(t, a.Demand(roof), "the same instant is the same figure")
+
+	denied := (*form.DeniedError)(nil)
+	require.ErrorAs(t, a.Demand(b.config.Contract.MarketLocations[0].MaLo), &denied)
+	require.Contains(t, denied.Why, "class E")
+	other, err := form.ParseMarketLocationID("50987654321")
+	if err == nil {
+		require.ErrorAs(t, a.Demand(other), &denied)
+	}
+	require.ErrorAs(t, a.Demand(form.MarketLocationID{}), &denied)
+
+	b.play(at.Add(time.Minute), at.Add(2*time.Minute))
+	got := b.moments(9)
+	require.Len(t, got, 1)
+	require.Equal(t, b.fedIn(at).String(), got[at.UTC()][0].Amount.Decimal.String())
+}
+
+func TestGridStateGoesWhereItWasOrdered(t *testing.T) {
+	b := newRoof(t, "[market_location.grid_state]\nevery = \"15m\"\nbecause = \"eeg_kwkg_plant\"\n")
+	b.model = "easymeter"
+	until := began.At(6, 0)
+	b.play(b.home.Since(), until)
+	model, err := sim.FindModel("easymeter")
+	require.NoError(t, err)
+	m := sim.NewMeter(b.home, model, "")
+	got := b.moments(form.GridState)
+	require.Len(t, got, 6*4+1)
+	for at, values := range got {
+		require.Len(t, values, 3)
+		shown := m.Shows(at)
+		for _, v := range values {
+			require.Equal(t, "V", v.Unit())
+			require.Equal(t, shown[v.Code].String(), v.Amount.Decimal.String())
+		}
+	}
+	require.Empty(t, b.moments(9))
+}
+
+// Two days without NB, at a figure a minute: what waits stays bounded, what was
+// given up is told, and the newest arrive.
+func TestMomentsThatWaitAreBounded(t *testing.T) {
+	b := newRoof(t, strings.Replace(crossing, "15m", "1m", 1))
+	sound := b.answer
+	away := true
+	b.answer = func(endpoint, id string, now time.Time) deliver.Result {
+		if endpoint == "https://grid.test" && away {
+			return deliver.Result{Outcome: deliver.Failed, Err: errors.New("connection refused")}
+		}
+		return sound(endpoint, id, now)
+	}
+	back := began.AddDays(2).At(12, 0)
+	a := b.play(b.home.Since(), back)
+	status, err := a.Status()
+	require.NoError(t, err)
+	for _, e := range status.Endpoints {
+		if e.Endpoint == "https://grid.test" {
+			require.Less(t, e.Waiting, 1440+70)
+			require.Greater(t, e.Waiting, 700)
+		}
+	}
+	away = false
+	until := began.AddDays(4).At(12, 0)
+	b.play(back.Add(time.Minute), until)
+	got := b.moments(9)
+	for at := back.Add(-11 * time.Hour); !at.After(until); at = at.Add(time.Minute) {
+		require.Contains(t, got, at.UTC())
+	}
+	told := 0
+	for _, p := range b.payloads {
+		for _, n := range p.Notices {
+			if n.Kind == agent.MomentsLost && p.Row == 6 && p.MaLo.String() == "51238696781" {
+				told += n.Count
+			}
+		}
+	}
+	require.Equal(t, int(until.Sub(b.home.Since())/time.Minute)+1, len(got)+told-b.extra(got))
+}
+
+// extra counts the figures of crossings, which go beside those on the clock.
+func (b *bench) extra(got map[time.Time][]form.Value) (n int) {
+	for at := range got {
+		if at.Second() != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+var _ = slices.Sorted[string]
