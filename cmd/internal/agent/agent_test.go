@@ -71,6 +71,7 @@ type bench struct {
 	key    *ecdsa.PrivateKey
 	home   *sim.Household
 	device meter.DeviceID // "": the model's own
+	model  string         // of the meter; "": the first
 	lamps  *lamps
 	// What the journal said while live played.
 	entries []buffer.Entry
@@ -146,6 +147,11 @@ func (b *bench) Put(_ context.Context, endpoint, id string, body []byte) deliver
 // play runs the agent over the telegrams between two instants, one a minute.
 func (b *bench) play(from, until time.Time) *agent.Agent {
 	model := sim.Models[0]
+	if b.model != "" {
+		var err error
+		model, err = sim.FindModel(b.model)
+		require.NoError(b.t, err)
+	}
 	m := sim.NewMeter(b.home, model, model.Device)
 	if b.device != "" {
 		m.Device = b.device

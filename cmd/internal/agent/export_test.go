@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"smgw/buffer"
+	"smgw/meter/form"
 )
 
 // RunSender runs the sender of one endpoint, after a wait.
@@ -17,3 +18,6 @@ func RunSender(ctx context.Context, endpoint string, store *buffer.Store, client
 
 // HoldOff is how long the agent's senders wait before they begin.
 func (a *Agent) HoldOff() time.Duration { return a.holdOff() }
+
+// Demand is what the network operator asks for once.
+func (a *Agent) Demand(malo form.MarketLocationID) error { return a.demand(malo) }
