@@ -140,11 +140,23 @@ func (c *Contract) makes(k claim) bool {
 func (h *History) span(k claim, q meter.Quarter) Period {
 	i := h.version(q)
 	p := h.bounds(i)
-	for j := i - 1; j >= 0 && h.Versions[j].Contract.makes(k); j-- {
-		p.From = h.Versions[j].From
+	goesOn := func(j int) (own Period, ok bool) {
+		own = h.bounds(j)
+		return own, own.To <= own.From || h.Versions[j].Contract.makes(k) // what never held ends nothing
 	}
-	for j := i + 1; j < len(h.Versions) && h.Versions[j].Contract.makes(k); j++ {
-		p.To = h.bounds(j).To
+	for j := i - 1; j >= 0; j-- {
+		own, ok := goesOn(j)
+		if !ok {
+			break
+		}
+		p.From = min(p.From, own.From)
+	}
+	for j := i + 1; j < len(h.Versions); j++ {
+		own, ok := goesOn(j)
+		if !ok {
+			break
+		}
+		p.To = max(p.To, own.To)
 	}
 	return p
 }

@@ -20,10 +20,29 @@ import (
 // of decimals, searching where the package keeps state, and sharing no code with
 // it. What the package builds is compared with it on random readings.
 type model struct {
+	factor   int64
+	limit    time.Duration
+	max      *big.Rat // kW
+	versions []modelVersion
+	lines    []line
+}
+
+// modelVersion is what changes at a midnight.
+type modelVersion struct {
+	from   int64
 	factor int64
-	limit  time.Duration
-	max    *big.Rat // kW
-	lines  []line
+	max    *big.Rat
+}
+
+// at is what holds in the quarter hour that begins at a boundary.
+func (m *model) at(q int64) (factor int64, max *big.Rat) {
+	factor, max = m.factor, m.max
+	for _, v := range m.versions {
+		if v.from <= q {
+			factor, max = v.factor, v.max
+		}
+	}
+	return factor, max
 }
 
 // line is a line of a table of readings.
@@ -61,20 +80,28 @@ func (m *model) plausible(l *line, memo map[*line]bool) bool {
 		if l.wh.Cmp(e.wh) < 0 {
 			answer = false
 		}
-		if m.max != nil {
-			hours := big.NewRat(l.at-e.at, 4)
-			kw := new(big.Rat).Quo(m.kwh(new(big.Rat).Sub(l.wh, e.wh)), hours)
-			if kw.Cmp(m.max) > 0 {
-				answer = false
+		// What the meter may have shown at most, quarter hour by quarter hour.
+		most, limited := new(big.Rat), true
+		for q := e.at; q < l.at; q++ {
+			factor, max := m.at(q)
+			if max == nil {
+				limited = false
+				break
 			}
+			most.Add(most, new(big.Rat).Mul(max, big.NewRat(1000, 4*factor)))
+		}
+		if limited && new(big.Rat).Sub(l.wh, e.wh).Cmp(most) > 0 {
+			answer = false
 		}
 	}
 	memo[l] = answer
 	return answer
 }
 
-func (m *model) kwh(wh *big.Rat) *big.Rat {
-	return new(big.Rat).Mul(wh, big.NewRat(m.factor, 1000))
+// kwh is what the meter showed as energy in the quarter hour that begins at q.
+func (m *model) kwh(wh *big.Rat, q int64) *big.Rat {
+	factor, _ := m.at(q)
+	return new(big.Rat).Mul(wh, big.NewRat(factor, 1000))
 }
 
 // end is the state of what needs some boundaries: "" when all are good.
@@ -108,7 +135,7 @@ func (m *model) interval(code string, memo map[*line]bool, at int64) (value *big
 	if reason != "" {
 		return nil, "null missing " + reason
 	}
-	value = m.kwh(new(big.Rat).Sub(b.wh, a.wh))
+	value = m.kwh(new(big.Rat).Sub(b.wh, a.wh), at)
 	state := "true"
 	if unsync {
 		state = "unusable ZA0"
@@ -131,34 +158,45 @@ func (m *model) profile(code string, from, to int64) string {
 func (m *model) energy(code string, from, to int64) string {
 	memo := map[*line]bool{}
 	head := "energy " + code + " "
-	ends := []int64{from, to}
+	// Both ends, and where the factor changes.
+	ends := []int64{from}
+	for q := from + 1; q < to; q++ {
+		before, _ := m.at(q - 1)
+		if after, _ := m.at(q); before != after {
+			ends = append(ends, q)
+		}
+	}
+	ends = append(ends, to)
 	if reason, _, _ := m.end(code, memo, ends...); reason != "" {
 		return head + "null missing " + reason
 	}
-	// The good readings of the period, split where the device changes.
-	var parts [][]*line
-	for q := from; q <= to; q++ {
-		l := m.find(code, q)
-		if l == nil || !m.plausible(l, memo) {
-			continue
-		}
-		if n := len(parts); n == 0 || parts[n-1][0].device != l.device {
-			parts = append(parts, nil)
-		}
-		parts[len(parts)-1] = append(parts[len(parts)-1], l)
-	}
 	sum := new(big.Rat)
-	for _, p := range parts {
-		sum.Add(sum, p[len(p)-1].wh)
-		sum.Sub(sum, p[0].wh)
-		ends = append(ends, p[0].at, p[len(p)-1].at)
+	made := ends
+	for i, end := range ends[1:] {
+		// The good readings of the part, split where the device changes.
+		var parts [][]*line
+		for q := ends[i]; q <= end; q++ {
+			l := m.find(code, q)
+			if l == nil || !m.plausible(l, memo) {
+				continue
+			}
+			if n := len(parts); n == 0 || parts[n-1][0].device != l.device {
+				parts = append(parts, nil)
+			}
+			parts[len(parts)-1] = append(parts[len(parts)-1], l)
+		}
+		for _, p := range parts {
+			first, last := p[0], p[len(p)-1]
+			sum.Add(sum, m.kwh(new(big.Rat).Sub(last.wh, first.wh), ends[i]))
+			made = append(made, first.at, last.at)
+		}
 	}
-	_, warning, unsync := m.end(code, memo, ends...)
+	_, warning, unsync := m.end(code, memo, made...)
 	state := "true"
 	if unsync {
 		state = "unusable ZA0"
 	}
-	return head + plain(m.kwh(sum)) + " " + state + warning
+	return head + plain(sum) + " " + state + warning
 }
 
 func (m *model) maxPower(code string, from, to int64) string {
@@ -231,7 +269,7 @@ func (m *model) register(code string, at int64) string {
 	case strings.Contains(reasons, "ZA1"):
 		return head + "null missing ZA1"
 	}
-	return head + plain(m.kwh(sum)) + " " + state + warning
+	return head + plain(m.kwh(sum, at-1)) + " " + state + warning
 }
 
 // plain gives a fraction as decimal text without trailing zeros.
@@ -333,25 +371,43 @@ func (l line) reading(t require.TestingT) meter.BoundaryReading {
 
 func TestBuildsWhatTheModelBuilds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := contract(t, form.ClassB)
-		m := &model{factor: rapid.Int64Range(1, 60).Draw(t, "factor"), limit: 27 * time.Second}
-		c.TransformerFactor = m.factor
+		limit := 27 * time.Second
 		if rapid.Bool().Draw(t, "lower limit") {
-			m.limit = 12 * time.Second
-			c.OffsetLimit = m.limit
+			limit = 12 * time.Second
 		}
-		if rapid.Bool().Draw(t, "max power") {
-			kw := rapid.Int64Range(1, 60).Draw(t, "kW")
-			c.MaxPowerKW = decimal.NewNullDecimal(decimal.NewFromInt(kw))
-			m.max = big.NewRat(kw, 1)
+		tariffs := rapid.Bool().Draw(t, "two tariffs")
+		parameters := func() *form.Contract {
+			c := contract(t, form.ClassB)
+			c.OffsetLimit = limit
+			c.TransformerFactor = rapid.Int64Range(1, 60).Draw(t, "factor")
+			if rapid.Bool().Draw(t, "max power") {
+				c.MaxPowerKW = decimal.NewNullDecimal(decimal.NewFromInt(rapid.Int64Range(1, 60).Draw(t, "kW")))
+			}
+			c.MarketLocations[0].TwoTariffs = tariffs
+			return c
 		}
+		kw := func(c *form.Contract) *big.Rat {
+			if !c.MaxPowerKW.Valid {
+				return nil
+			}
+			return c.MaxPowerKW.Decimal.Rat()
+		}
+		c := parameters()
+		m := &model{factor: c.TransformerFactor, limit: limit, max: kw(c)}
 		location := &c.MarketLocations[0]
-		location.TwoTariffs = rapid.Bool().Draw(t, "two tariffs")
 
 		from := int64(midnight(t, "2026-10-25")) + rapid.Int64Range(0, 90).Draw(t, "from")
 		to := from + rapid.Int64Range(1, 40).Draw(t, "length")
+		period := form.Period{From: meter.Quarter(from), To: meter.Quarter(to)}
+		h := c.Always()
+		for q, n := from, rapid.IntRange(0, 3).Draw(t, "versions"); n > 0; n-- {
+			q += rapid.Int64Range(0, 20).Draw(t, "holds")
+			v := parameters()
+			h.Versions = append(h.Versions, form.Version{From: meter.Quarter(q), Contract: v})
+			m.versions = append(m.versions, modelVersion{q, v.TransformerFactor, kw(v)})
+		}
 		codes := []string{"1-0:1.8.0"}
-		if location.TwoTariffs {
+		if tariffs {
 			codes = append(codes, "1-0:1.8.1", "1-0:1.8.2")
 			if rapid.Bool().Draw(t, "error register") {
 				codes = append(codes, "1-0:1.8.63")
@@ -360,7 +416,7 @@ func TestBuildsWhatTheModelBuilds(t *testing.T) {
 		var readings []meter.BoundaryReading
 		for _, code := range codes {
 			lines := drawLines(t, code, from, to)
-			if location.TwoTariffs {
+			if tariffs {
 				for i := range lines { // several registers: exchanges have tests of their own
 					lines[i].device = ""
 				}
@@ -371,25 +427,33 @@ func TestBuildsWhatTheModelBuilds(t *testing.T) {
 			readings = append(readings, l.reading(t))
 		}
 		readings = rapid.Permutation(readings).Draw(t, "order")
-		period := form.Period{From: meter.Quarter(from), To: meter.Quarter(to)}
+		words := func(values []form.Value) (all []string) {
+			for _, v := range values {
+				all = append(all, describe(v))
+			}
+			return all
+		}
+		want := []string{m.energy("1-0:1.8.0", from, to), m.maxPower("1-0:1.8.0", from, to), m.register("1-0:1.8.0", to)}
+		if tariffs {
+			want = append(want, m.register("1-0:1.8.1", to), m.register("1-0:1.8.2", to), m.register("1-0:1.8.63", to))
+		}
 
+		// The span before an event may be any.
+		p, err := h.Build(form.Due{Row: 3, MaLo: location.MaLo, To: form.NB, Period: period, Event: form.ParametersChanged}, readings)
+		require.NoError(t, err)
+		require.Equal(t, want, words(p.Values))
+
+		if len(h.Versions) > 1 {
+			return
+		}
 		got, _, err := form.Preview(c, location.MaLo, 6, period, readings)
 		if err != nil {
 			t.Skip("no reading in the period")
 		}
 		require.Len(t, got, 1)
 		require.Equal(t, m.profile("1-0:1.8.0", from, to), describe(got[0]))
-
 		got, _, err = form.Preview(c, location.MaLo, 7, period, readings)
 		require.NoError(t, err)
-		want := []string{m.energy("1-0:1.8.0", from, to), m.maxPower("1-0:1.8.0", from, to), m.register("1-0:1.8.0", to)}
-		if location.TwoTariffs {
-			want = append(want, m.register("1-0:1.8.1", to), m.register("1-0:1.8.2", to), m.register("1-0:1.8.63", to))
-		}
-		var have []string
-		for _, v := range got {
-			have = append(have, describe(v))
-		}
-		require.Equal(t, want, have)
+		require.Equal(t, want, words(got))
 	})
 }

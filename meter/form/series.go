@@ -172,6 +172,7 @@ func (c *Contract) transformed(wh decimal.Decimal) decimal.Decimal {
 
 // factor is a transformer factor, up to the boundary where it changes.
 type factor struct {
+	value int64
 	kWh   decimal.Decimal // of a Wh at the meter
 	until meter.Quarter
 }
@@ -181,13 +182,17 @@ type factor struct {
 func (h *History) factors() []factor {
 	var all []factor
 	for i, v := range h.Versions {
+		if i+1 < len(h.Versions) && h.Versions[i+1].From == v.From {
+			continue // it never held
+		}
+		value := v.Contract.TransformerFactor
 		if n := len(all); n > 0 {
-			if v.Contract.TransformerFactor == h.Versions[i-1].Contract.TransformerFactor {
+			if all[n-1].value == value {
 				continue
 			}
 			all[n-1].until = v.From
 		}
-		all = append(all, factor{decimal.New(v.Contract.TransformerFactor, -3), math.MaxInt64})
+		all = append(all, factor{value, decimal.New(value, -3), math.MaxInt64})
 	}
 	return all
 }
