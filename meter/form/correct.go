@@ -5,8 +5,8 @@ package form
 type Sent struct {
 	Revision    int
 	Content     string // a digest of what it said
-	Preliminary bool   // a figure of it waits for a better one
-	Final       bool   // a figure of it stayed preliminary for good
+	Preliminary bool   // Payload.Preliminary
+	Final       bool   // Payload.Settled
 }
 
 // Corrected reports whether a payload made anew of the same due date, with this

@@ -190,9 +190,9 @@ func (h *History) Implied() []Event {
 	var events []Event
 	for i := 1; i < len(h.Versions); i++ {
 		at := h.Versions[i].From
-		old, new := h.At(at-1), h.At(at)
-		if old == nil || new == nil || new != h.Versions[i].Contract {
-			continue
+		old, new := h.At(at-1), h.Versions[i].Contract
+		if old == nil || h.version(at) != i {
+			continue // it never held, or nothing before it
 		}
 		for j := range old.MarketLocations {
 			events = append(events, implied(old, new, &old.MarketLocations[j], at)...)

@@ -65,9 +65,12 @@ type Quantity struct {
 	Warning Warning // None, or OffsetWarning
 }
 
-// Preliminary reports whether a figure of the payload waits for a better one.
+// Preliminary reports whether a figure of the payload waits for a better one: it is
+// preliminary, or a maximum power that is missing and may yet become so.
 func (p *Payload) Preliminary() bool {
-	return slices.ContainsFunc(p.Values, func(v Value) bool { return v.State == Preliminary && !v.Final })
+	return slices.ContainsFunc(p.Values, func(v Value) bool {
+		return v.State == Preliminary && !v.Final || v.State == Missing && v.Kind == MaxPower
+	})
 }
 
 // Settled reports whether a figure of the payload stays preliminary for good.

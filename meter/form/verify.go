@@ -31,6 +31,9 @@ func (h *History) Verify(p *Payload, readings []meter.BoundaryReading) (first *D
 	if err != nil {
 		return nil, err
 	}
+	if row.Rhythm == OnDemand {
+		return nil, fmt.Errorf("row %d says one instant: no table of readings at quarter hours has it", p.Row)
+	}
 	occasions := []EventKind{{}}
 	if row.Rhythm == OnEvent {
 		occasions = append(occasions, DeviceRemoved, DeviceBuiltIn) // the payload does not say whose reading it wants
