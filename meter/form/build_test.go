@@ -364,6 +364,77 @@ func household(t *rapid.T, from, to meter.Quarter) []meter.BoundaryReading {
 	return all
 }
 
+func TestDenialSaysWhyForEveryRow(t *testing.T) {
+	class := map[string]form.Class{"A": form.ClassA, "B": form.ClassB, "C": form.ClassC, "E": form.ClassE}
+	at := func(c *form.Contract, row form.RowNumber, to form.Role) form.Due {
+		r, _ := row.Row()
+		d := form.Due{Row: row, MaLo: c.MarketLocations[0].MaLo, To: to, Period: form.Period{From: midnight(t, "2026-10-01"), To: midnight(t, "2026-11-01")}}
+		switch r.Rhythm {
+		case form.EachWorkingDay:
+			d.Period = form.Period{From: midnight(t, "2026-11-04"), To: midnight(t, "2026-11-05")}
+		case form.OnEvent:
+			d.Event = form.SupplyEnds
+		}
+		return d
+	}
+	for _, test := range []struct {
+		row        form.RowNumber
+		classes    string // that have it
+		to         string // who gets it
+		whyNot     string // said to the other classes
+		period     string // said of a quarter hour more
+		needsEvent bool
+	}{
+		{1, "ABC", "LF", "the row is for classes A B C, and this market location is of class %s", "the calendar has no period from 2026-09-30T23:45:00+02:00 to 2026-11-01T00:00:00+01:00", false},
+		{2, "A", "LF NB", "the row is for class A, and this market location is of class %s", "no event has a span from 2026-09-30T23:45:00+02:00 to 2026-11-01T00:00:00+01:00", true},
+		{3, "BCE", "LF NB", "the row is for classes B C E, and this market location is of class %s", "no event has a span from 2026-09-30T23:45:00+02:00 to 2026-11-01T00:00:00+01:00", true},
+		{4, "A", "LF NB", "the row is for class A, and this market location is of class %s", "the calendar has no period from 2026-09-30T23:45:00+02:00 to 2026-11-01T00:00:00+01:00", false},
+		{5, "BCE", "NB ÜNB", "the row is for classes B C E, and this market location is of class %s", "the calendar has no period from 2026-11-03T23:45:00+01:00 to 2026-11-05T00:00:00+01:00", false},
+		{6, "BCE", "LF", "the row is for classes B C E, and this market location is of class %s", "the calendar has no period from 2026-11-03T23:45:00+01:00 to 2026-11-05T00:00:00+01:00", false},
+		{7, "BC", "LF NB", "the row is for classes B C, and this market location is of class %s", "the calendar has no period from 2026-09-30T23:45:00+02:00 to 2026-11-01T00:00:00+01:00", false},
+		{8, "E", "AB", "the row is for class E, and this market location is of class %s", "the calendar has no period from 2026-09-30T23:45:00+02:00 to 2026-11-01T00:00:00+01:00", false},
+		{9, "E", "", "the row is for class E, and this market location is of class %s", "", false},
+	} {
+		for letter, class := range class {
+			c := contract(t, class)
+			denied := func(d form.Due, why string) {
+				_, err := form.Build(c, d, nil)
+				var e *form.DeniedError
+				require.ErrorAs(t, err, &e, "row %d", d.Row)
+				require.Equal(t, form.DeniedError{Row: d.Row, MaLo: d.MaLo, Why: why}, *e)
+			}
+			for _, role := range []form.Role{form.LF, form.NB, form.UENB, form.AB} {
+				d := at(c, test.row, role)
+				row, _ := test.row.Row()
+				switch {
+				case !strings.Contains(test.classes, letter):
+					denied(d, fmt.Sprintf(test.whyNot, letter))
+				case !slices.Contains(row.To, role):
+					denied(d, fmt.Sprintf("the row goes to %s, not to %s", strings.Join(strings.Fields(strings.Trim(fmt.Sprint(row.To), "[]")), ", "), role))
+				case test.row == 9:
+					denied(d, "it is not a regular row: it is due on demand, and says one instant")
+				default:
+					require.Contains(t, test.to, role.String())
+					_, err := form.Build(c, d, nil)
+					require.NoError(t, err)
+					d.Period.From--
+					denied(d, test.period)
+					d.Period.From++
+					if test.needsEvent {
+						d.Event = form.EventKind{}
+						denied(d, "it is not a regular row: it is due on events")
+					}
+					c.MarketLocations[0].Receivers = slices.DeleteFunc(c.MarketLocations[0].Receivers, func(r form.Receiver) bool { return r.Role == role })
+					denied(d, fmt.Sprintf("no receiver is given for %s", role))
+				}
+			}
+			h := form.History{Versions: []form.Version{{From: midnight(t, "2026-12-01"), Contract: c}}}
+			_, err := h.Build(at(c, test.row, form.NB), nil)
+			require.ErrorContains(t, err, "no contract holds at 2026-1")
+		}
+	}
+}
+
 func TestEnergyIsConservedAndAdditive(t *testing.T) {
 	c := contract(t, form.ClassB)
 	c.TransformerFactor = 40
