@@ -72,9 +72,15 @@ func writePlan(w io.Writer, due []form.Due) error {
 }
 
 // days gives a period between local midnights as the days it covers, "2026-12-23"
-// or "2026-12-23 to 2026-12-27".
+// or "2026-12-23 to 2026-12-27", and any other with its clock times.
 func days(p form.Period) string {
 	first, last := form.DateOf(p.From.Time()), form.DateOf(p.To.Time().Add(-time.Second))
+	if p.From == p.To {
+		return form.Local(p.From)
+	}
+	if first.Midnight() != p.From || last.AddDays(1).Midnight() != p.To {
+		return fmt.Sprintf("%s to %s", form.Local(p.From), form.Local(p.To))
+	}
 	if first == last {
 		return first.String()
 	}

@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"smgw/cmd/internal/config"
 	"smgw/meter"
@@ -26,7 +27,8 @@ type preview struct {
 }
 
 func newFormPreviewCommand() *cobra.Command {
-	var file, readings, malo, period string
+	var files []string
+	var readings, malo, period string
 	var row int
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -34,13 +36,16 @@ func newFormPreviewCommand() *cobra.Command {
 		Short: "Build from a file of readings what the agent would send for a regular row",
 		Long: `Build from a file of readings, as "smgw export" writes it, what the agent would
 send for a regular row, so that anyone can check a payload. A period is a local
-month (2026-10), a day (2026-10-25) or several (2026-10-23..2026-10-26, both
-included). Readings from before the period are used as well: whether a reading
-is plausible depends on them.`,
+month (2026-10), a day (2026-10-25), several (2026-10-23..2026-10-26, both
+included) or from one boundary to another, in RFC 3339. Readings from before the
+period are used as well: whether a reading is plausible depends on them.
+
+Where the contract changed within the period, give --config for each version, the
+oldest first; each but the first says in [contract] from when it holds.`,
 		Example: "  smgw form preview --config smgw.toml --readings october.csv --malo 41373559241 --row 7 --period 2026-10",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			contract, err := config.LoadContract(file)
+			history, err := loadHistory(files)
 			if err != nil {
 				return err
 			}
@@ -55,7 +60,7 @@ is plausible depends on them.`,
 			if err != nil {
 				return err
 			}
-			if p.Values, p.notices, err = form.Preview(contract, p.MaLo, p.Row, p.Period, table); err != nil {
+			if p.Values, p.notices, err = history.Preview(p.MaLo, p.Row, p.Period, table); err != nil {
 				return err
 			}
 			entry, _ := p.Row.Row()
@@ -67,11 +72,11 @@ is plausible depends on them.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&file, "config", "/etc/smgw/smgw.toml", "configuration; [contract] and its market locations are enough")
+	historyFlag(flags, &files)
 	flags.StringVar(&readings, "readings", "", "readings, a CSV as smgw export writes it")
 	flags.StringVar(&malo, "malo", "", "market location, 11 digits")
 	flags.IntVar(&row, "row", 0, "row of the form")
-	flags.StringVar(&period, "period", "", "2026-10, 2026-10-25 or 2026-10-23..2026-10-26")
+	flags.StringVar(&period, "period", "", "2026-10, 2026-10-25, 2026-10-23..2026-10-26 or a boundary..another")
 	flags.BoolVar(&asJSON, "json", false, "one JSON object on one line")
 	for _, name := range [...]string{"readings", "malo", "row", "period"} {
 		cmd.MarkFlagRequired(name)
@@ -92,6 +97,33 @@ func readTable(path string) ([]meter.BoundaryReading, error) {
 	return table, nil
 }
 
+func historyFlag(flags *pflag.FlagSet, files *[]string) {
+	flags.StringArrayVar(files, "config", []string{"/etc/smgw/smgw.toml"}, "configuration; [contract] and its market locations are enough. Several: versions, the oldest first")
+}
+
+// loadHistory reads the versions of a contract, the oldest first.
+func loadHistory(files []string) (*form.History, error) {
+	var h *form.History
+	for i, file := range files {
+		c, err := config.LoadContract(file)
+		switch {
+		case err != nil:
+			return nil, err
+		case i == 0:
+			h = c.Always()
+			continue
+		case c.From == form.Date{}:
+			return nil, fmt.Errorf("%s: [contract] has no from: of several versions each but the first says from which day it holds, as from = \"2026-12-01\"", file)
+		}
+		v := form.Version{From: c.From.Midnight(), Contract: c}
+		if v.From <= h.Versions[i-1].From {
+			return nil, fmt.Errorf("%s: holds from %s, which is not after the version before it: give the oldest first", file, c.From)
+		}
+		h.Versions = append(h.Versions, v)
+	}
+	return h, nil
+}
+
 // writePreview writes a preview for people.
 func writePreview(w io.Writer, p preview) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -100,7 +132,31 @@ func writePreview(w io.Writer, p preview) error {
 	for _, v := range p.Values {
 		writeValue(t, v)
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	return writeNotices(w, p.notices)
+}
+
+// writeNotices writes what a payload says beside its values.
+func writeNotices(w io.Writer, notices []form.Notice) error {
+	for _, n := range notices {
+		text := fmt.Sprintf("counted %d", n.Count)
+		switch n.Kind {
+		case form.Interpolated:
+			text = fmt.Sprintf("%d quarter hours were interpolated between the readings of %s and %s", n.Count, form.Local(n.From), form.Local(n.To))
+		case form.TariffSum:
+			text = fmt.Sprintf("HT, NT and error register do not add up to the total at %s", form.Local(n.To))
+		default:
+			if n.From != 0 {
+				text += fmt.Sprintf(", from %s to %s", form.Local(n.From), form.Local(n.To))
+			}
+		}
+		if _, err := fmt.Fprintf(w, "Notice %s: %s.\n", n.Kind, text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeValue writes a line for each figure of a value.
@@ -129,6 +185,12 @@ func writeQuantity(w io.Writer, v form.Value, at string, q form.Quantity) {
 	}
 	if q.Reason != form.NoReason {
 		state += " " + string(q.Reason)
+	}
+	if q.Method != form.NoMethod {
+		state += " by " + string(q.Method)
+	}
+	if v.Final {
+		state += ", final"
 	}
 	if q.Warning != form.NoWarning {
 		state += ", warning " + string(q.Warning)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"smgw/cmd/internal/config"
 	"smgw/meter/form"
 	"smgw/meter/form/wire"
 	"smgw/tls/identity"
@@ -28,12 +27,15 @@ type verdict struct {
 	To         form.Role             `json:"to"`
 	Period     form.Period           `json:"period"`
 	Revision   int                   `json:"revision"`
+	Supersedes string                `json:"supersedes,omitempty"`
+	Notices    []form.Notice         `json:"notices,omitempty"`
 	Denied     string                `json:"denied,omitempty"`
 	Difference *form.Difference      `json:"difference"`
 }
 
 func newFormVerifyCommand() *cobra.Command {
-	var file, readings, certificate string
+	var files []string
+	var readings, certificate string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "verify PAYLOAD --readings CSV --config FILE",
@@ -41,7 +43,11 @@ func newFormVerifyCommand() *cobra.Command {
 		Long: `Say whether a delivered payload, signed or as bare CBOR, is what the contract and
 a file of readings make of its row and period, and show the first difference. The
 file should begin some days before the period: what is plausible depends on
-earlier readings.
+earlier readings. Payloads of events, corrections and what was settled on the 8th
+are rebuilt as they were made.
+
+Where the contract changed within the period, give --config for each version, the
+oldest first; each but the first says in [contract] from when it holds.
 
 With --certificate, the gateway's signature certificate, the signature is checked
 first. Without it anybody may have written the payload. The exit status is 1 when
@@ -49,7 +55,7 @@ the payload does not follow from the readings.`,
 		Example: "  smgw form verify 5aaae038ffed78da7915ace0d850ee0e --readings october.csv --config smgw.toml --certificate signature.cert.pem",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			contract, err := config.LoadContract(file)
+			history, err := loadHistory(files)
 			if err != nil {
 				return err
 			}
@@ -63,9 +69,9 @@ the payload does not follow from the readings.`,
 			}
 			v := verdict{
 				Signature: signature, ID: wire.ID(payload), Gateway: payload.Gateway, Row: payload.Row, MaLo: payload.MaLo,
-				From: form.MSB, To: payload.To, Period: payload.Period, Revision: payload.Revision,
+				From: form.MSB, To: payload.To, Period: payload.Period, Revision: payload.Revision, Supersedes: payload.Supersedes, Notices: payload.Notices,
 			}
-			v.Difference, err = form.Verify(contract, payload, table)
+			v.Difference, err = history.Verify(payload, table)
 			if denied, ok := errors.AsType[*form.DeniedError](err); ok {
 				v.Denied = denied.Error()
 			} else if err != nil {
@@ -86,7 +92,7 @@ the payload does not follow from the readings.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&file, "config", "/etc/smgw/smgw.toml", "configuration; [contract] and its market locations are enough")
+	historyFlag(flags, &files)
 	flags.StringVar(&readings, "readings", "", "readings, a CSV as smgw export writes it")
 	flags.StringVar(&certificate, "certificate", "", "the gateway's signature certificate, PEM")
 	flags.BoolVar(&asJSON, "json", false, "one JSON object on one line")
@@ -160,8 +166,15 @@ var signatures = map[string]string{
 
 // write writes the verdict for people.
 func (v verdict) write(w io.Writer) error {
-	fmt.Fprintf(w, "Row %d of market location %s, %s, to %s, revision %d, by gateway %s. %s\n",
-		v.Row, v.MaLo, days(v.Period), v.To, v.Revision, v.Gateway, signatures[v.Signature])
+	revision := fmt.Sprintf("revision %d", v.Revision)
+	if v.Supersedes != "" {
+		revision += " in place of " + v.Supersedes
+	}
+	fmt.Fprintf(w, "Row %d of market location %s, %s, to %s, %s, by gateway %s. %s\n",
+		v.Row, v.MaLo, days(v.Period), v.To, revision, v.Gateway, signatures[v.Signature])
+	if err := writeNotices(w, v.Notices); err != nil {
+		return err
+	}
 	switch d := v.Difference; {
 	case v.Denied != "":
 		_, err := fmt.Fprintf(w, "The contract does not entitle it: %s.\n", v.Denied)

@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -79,6 +80,96 @@ func verifyBench(t *testing.T) (dir string) {
 	require.NoError(t, err)
 	write("denied", encoded)
 	return dir
+}
+
+// historyBench is verifyBench with a second contract, next.toml, that holds from 16
+// November 2026 with another transformer factor, readings of that month with a
+// gap, and payloads: month of row 7, its correction after the gap was settled, and
+// an event's of row 3.
+func historyBench(t *testing.T) (dir string) {
+	dir = verifyBench(t)
+	write := func(name string, data []byte) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), data, 0o644))
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "smgw.toml"))
+	require.NoError(t, err)
+	replaced := regexp.MustCompile(`transformer_factor = \d+`).ReplaceAll(text, []byte("transformer_factor = 77"))
+	write("next.toml", bytes.Replace(replaced, []byte("[contract]\n"), []byte("[contract]\nfrom = \"2026-11-16\"\n"), 1))
+	h, err := loadHistory([]string{filepath.Join(dir, "smgw.toml"), filepath.Join(dir, "next.toml")})
+	require.NoError(t, err)
+
+	first := form.Date{Year: 2026, Month: 11, Day: 1}
+	from, to := first.Midnight(), first.FirstOfNextMonth().Midnight()
+	var all []meter.BoundaryReading
+	var table bytes.Buffer
+	w := meter.NewTableWriter(&table)
+	for q := from; q <= to; q++ {
+		if q == from+100 {
+			continue
+		}
+		r := meter.BoundaryReading{Boundary: q, Clock: meter.ClockSynchronised,
+			Registers: []meter.RegisterValue{{Code: obis.Drawn, Value: decimal.New(int64(q-from)*1234, -1)}}}
+		require.NoError(t, w.Write(&r))
+		all = append(all, r)
+	}
+	require.NoError(t, w.Flush())
+	write("month.csv", table.Bytes())
+
+	put := func(name string, p form.Payload, err error) string {
+		require.NoError(t, err)
+		p.Gateway = "ESMG0000000001"
+		encoded, err := wire.Encode(&p)
+		require.NoError(t, err)
+		write(name, encoded)
+		return wire.ID(&p)
+	}
+	var month form.Due
+	for _, d := range h.Settled(from, to) {
+		if d.Row == 7 && d.To == form.NB {
+			month = d
+		}
+	}
+	p, err := h.Build(month, all)
+	id := put("month", p, err)
+	p, err = h.BuildFinal(month, all)
+	p.Revision, p.Supersedes = 1, id
+	put("final", p, err)
+	for _, d := range h.Occasioned(append(h.Implied(), form.Event{Kind: form.DeviceRemoved, MaLo: month.MaLo, At: to - 500}), from, to) {
+		p, err = h.Build(d, all)
+		put("event", p, err)
+	}
+	return dir
+}
+
+func TestFormVerifyOfAChangedContract(t *testing.T) {
+	t.Chdir(historyBench(t))
+	verify := func(args string) (string, error) {
+		var out bytes.Buffer
+		root := newRootCommand()
+		root.SetOut(&out)
+		root.SetArgs(append(strings.Fields("form verify --readings month.csv"), strings.Fields(args)...))
+		err := root.Execute()
+		return out.String(), err
+	}
+	for _, payload := range []string{"month", "final", "event"} {
+		out, err := verify(payload + " --config smgw.toml --config next.toml")
+		require.NoError(t, err, "%s: %s", payload, out)
+		require.Contains(t, out, "It follows from the readings.\n", payload)
+		out, err = verify(payload + " --config smgw.toml")
+		require.Error(t, err, payload)
+		require.Contains(t, out, "energy", "the other factor is not known")
+	}
+	out, err := verify("event --config smgw.toml --config next.toml")
+	require.NoError(t, err)
+	require.Contains(t, out, "Row 3 of market location 41373559241, 2026-11-16T00:00:00+01:00 to 2026-11-25T19:00:00+01:00, to NB, revision 0")
+	out, err = verify("final --config smgw.toml --config next.toml --json")
+	require.NoError(t, err)
+	require.Contains(t, out, `"revision":1,"supersedes":"`)
+
+	_, err = verify("month --config next.toml --config smgw.toml")
+	require.ErrorContains(t, err, "smgw.toml: [contract] has no from")
+	_, err = verify("month --config smgw.toml --config next.toml --config next.toml")
+	require.ErrorContains(t, err, "next.toml: holds from 2026-11-16, which is not after the version before it")
 }
 
 func anotherKey(t *testing.T) *ecdsa.PrivateKey {

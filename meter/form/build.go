@@ -60,16 +60,20 @@ func (h *History) payload(c *Contract, m *MarketLocation, row Row, to Receiver, 
 // not: what Build would put into the payload, for people who check one, and the
 // notices with it. Unlike Build it refuses a period that none of the readings is
 // in: who asks for it has the wrong file or the wrong month.
-func Preview(c *Contract, id MarketLocationID, n RowNumber, p Period, readings []meter.BoundaryReading) ([]Value, []Notice, error) {
+func (h *History) Preview(id MarketLocationID, n RowNumber, p Period, readings []meter.BoundaryReading) ([]Value, []Notice, error) {
+	if p.To <= p.From {
+		return nil, nil, fmt.Errorf("period from %s to %s is empty", Local(p.From), Local(p.To))
+	}
+	c := h.Governing(p)
+	if c == nil {
+		return nil, nil, noContract(n, id, p)
+	}
 	m, row, err := c.entitled(id, n)
 	if err != nil {
 		return nil, nil, err
 	}
 	if !row.Rhythm.Regular() {
 		return nil, nil, irregular(m, row)
-	}
-	if p.To <= p.From {
-		return nil, nil, fmt.Errorf("period from %s to %s is empty", Local(p.From), Local(p.To))
 	}
 	code := Total.Code(m.Direction)
 	if !slices.ContainsFunc(readings, func(r meter.BoundaryReading) bool {
@@ -79,7 +83,7 @@ func Preview(c *Contract, id MarketLocationID, n RowNumber, p Period, readings [
 		return nil, nil, fmt.Errorf("no reading of %s from %s to %s: want readings of the period, and of the register of what is %s",
 			code.Short(), Local(p.From), Local(p.To), m.Direction)
 	}
-	b := newBuilder(c.Always(), c, m, p, readings)
+	b := newBuilder(h, c, m, p, readings)
 	return b.values(row, false), b.notices, nil
 }
 

@@ -59,7 +59,7 @@ func readings(t require.TestingT, code obis.Code, line string) []meter.BoundaryR
 // with quarter hours counted from start.
 func values(t require.TestingT, c *form.Contract, row form.RowNumber, all []meter.BoundaryReading, quarters int) []string {
 	p := form.Period{From: start(t), To: start(t) + meter.Quarter(quarters)}
-	got, _, err := form.Preview(c, c.MarketLocations[0].MaLo, row, p, all)
+	got, _, err := c.Always().Preview(c.MarketLocations[0].MaLo, row, p, all)
 	require.NoError(t, err)
 	var words []string
 	for _, v := range got {
@@ -444,7 +444,7 @@ func TestEnergyIsConservedAndAdditive(t *testing.T) {
 		to := from + meter.Quarter(rapid.IntRange(2, 120).Draw(t, "length"))
 		all := household(t, from, to)
 		total := func(a, b meter.Quarter) decimal.Decimal {
-			v, _, err := form.Preview(c, malo, 7, form.Period{From: a, To: b}, all)
+			v, _, err := c.Always().Preview(malo, 7, form.Period{From: a, To: b}, all)
 			require.NoError(t, err)
 			require.Equal(t, form.True, v[0].State)
 			return v[0].Amount.Decimal
@@ -463,7 +463,7 @@ func TestEnergyIsConservedAndAdditive(t *testing.T) {
 		}
 
 		// The profile adds up to it, together with what its gaps leave out.
-		v, _, err := form.Preview(c, malo, 6, form.Period{From: from, To: to}, all)
+		v, _, err := c.Always().Preview(malo, 6, form.Period{From: from, To: to}, all)
 		require.NoError(t, err)
 		sum := decimal.Zero
 		for i := 0; i < len(v[0].Intervals); {
@@ -518,10 +518,10 @@ func BenchmarkBuild(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, err := form.Preview(c, c.MarketLocations[0].MaLo, 6, p, all); err != nil {
+				if _, _, err := c.Always().Preview(c.MarketLocations[0].MaLo, 6, p, all); err != nil {
 					b.Fatal(err)
 				}
-				if _, _, err := form.Preview(c, c.MarketLocations[0].MaLo, 7, p, all); err != nil {
+				if _, _, err := c.Always().Preview(c.MarketLocations[0].MaLo, 7, p, all); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -103,6 +103,23 @@ func (v Value) MarshalJSON() ([]byte, error) {
 	}{h, v.figure(), v.Final})
 }
 
+// MarshalJSON gives a notice as `smgw form verify --json` shows it; what has no
+// date is of no boundary.
+func (n Notice) MarshalJSON() ([]byte, error) {
+	dated := func(q meter.Quarter) (s string) {
+		if q != 0 {
+			s = Local(q)
+		}
+		return s
+	}
+	return json.Marshal(struct {
+		Kind  string `json:"kind"`
+		From  string `json:"from,omitempty"`
+		To    string `json:"to,omitempty"`
+		Count int    `json:"count"`
+	}{n.Kind, dated(n.From), dated(n.To), n.Count})
+}
+
 // MarshalJSON gives the difference that `smgw form verify --json` shows.
 func (d Difference) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {

@@ -446,13 +446,13 @@ func TestBuildsWhatTheModelBuilds(t *testing.T) {
 		if len(h.Versions) > 1 {
 			return
 		}
-		got, _, err := form.Preview(c, location.MaLo, 6, period, readings)
+		got, _, err := c.Always().Preview(location.MaLo, 6, period, readings)
 		if err != nil {
 			t.Skip("no reading in the period")
 		}
 		require.Len(t, got, 1)
 		require.Equal(t, m.profile("1-0:1.8.0", from, to), describe(got[0]))
-		got, _, err = form.Preview(c, location.MaLo, 7, period, readings)
+		got, _, err = c.Always().Preview(location.MaLo, 7, period, readings)
 		require.NoError(t, err)
 		require.Equal(t, want, words(got))
 	})

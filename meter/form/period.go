@@ -15,14 +15,22 @@ type Period struct {
 	To   meter.Quarter
 }
 
-// ParsePeriod reads a local month, "2026-10", a local day, "2026-10-25", or
-// several, both included, "2026-10-23..2026-10-26".
+// ParsePeriod reads a local month, "2026-10", a local day, "2026-10-25", several,
+// both included, "2026-10-23..2026-10-26", or two boundaries in RFC 3339, from the
+// one to the other.
 func ParsePeriod(s string) (Period, error) {
 	if month, err := time.Parse("2006-01", s); err == nil {
 		first := Date{month.Year(), month.Month(), 1}
 		return Period{first.Midnight(), first.FirstOfNextMonth().Midnight()}, nil
 	}
 	from, to, several := strings.Cut(s, "..")
+	var p Period
+	if several && p.From.UnmarshalText([]byte(from)) == nil && p.To.UnmarshalText([]byte(to)) == nil {
+		if p.To <= p.From {
+			return Period{}, fmt.Errorf("period %q ends before it begins", s)
+		}
+		return p, nil
+	}
 	if !several {
 		to = from
 	}

@@ -123,12 +123,16 @@ func (c *Contract) receiver(m *MarketLocation, row Row, role Role) (Receiver, er
 func (h *History) entitled(d Due) (c *Contract, m *MarketLocation, row Row, to Receiver, err error) {
 	c = h.Governing(d.Period)
 	if c == nil {
-		return nil, nil, Row{}, Receiver{}, &DeniedError{d.Row, d.MaLo, fmt.Sprintf("no contract holds at %s", Local(last(d.Period)))}
+		return nil, nil, Row{}, Receiver{}, noContract(d.Row, d.MaLo, d.Period)
 	}
 	if m, row, err = c.entitled(d.MaLo, d.Row); err == nil {
 		to, err = c.receiver(m, row, d.To)
 	}
 	return c, m, row, to, err
+}
+
+func noContract(n RowNumber, id MarketLocationID, p Period) error {
+	return &DeniedError{n, id, fmt.Sprintf("no contract holds at %s", Local(last(p)))}
 }
 
 // period reports whether a row has such a period: one of the calendar, as far as

@@ -99,7 +99,7 @@ func TestSubstitutesAddUpToTheRise(t *testing.T) {
 			}
 		}
 		preview := func(c *form.Contract) []form.Quantity {
-			got, _, err := form.Preview(c, c.MarketLocations[0].MaLo, 6, form.Period{From: from, To: to}, rapid.Permutation(all).Draw(t, "order"))
+			got, _, err := c.Always().Preview(c.MarketLocations[0].MaLo, 6, form.Period{From: from, To: to}, rapid.Permutation(all).Draw(t, "order"))
 			require.NoError(t, err)
 			return got[0].Intervals
 		}

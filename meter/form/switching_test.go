@@ -85,7 +85,7 @@ func TestGatewayTariffsByGermanClockTime(t *testing.T) {
 			all = append(all, meter.BoundaryReading{Boundary: q, Clock: meter.ClockSynchronised,
 				Registers: []meter.RegisterValue{{Code: obis.Drawn, Value: decimal.New(int64(q-p.From), 3)}}})
 		}
-		got, _, err := form.Preview(c, c.MarketLocations[0].MaLo, 7, p, all)
+		got, _, err := c.Always().Preview(c.MarketLocations[0].MaLo, 7, p, all)
 		require.NoError(t, err)
 		require.Equal(t, want, fmt.Sprintf("HT %v NT %v", got[3].Amount.Decimal, got[4].Amount.Decimal), period)
 	}
@@ -101,7 +101,7 @@ func TestTariffsAndWhatIsLeftAreTheEnergy(t *testing.T) {
 		for _, l := range drawLines(t, "1-0:1.8.0", int64(from), int64(from)+int64(n)) {
 			all = append(all, l.reading(t))
 		}
-		got, _, err := form.Preview(c, c.MarketLocations[0].MaLo, 7, form.Period{From: from, To: from + meter.Quarter(n)}, all)
+		got, _, err := c.Always().Preview(c.MarketLocations[0].MaLo, 7, form.Period{From: from, To: from + meter.Quarter(n)}, all)
 		if err != nil {
 			t.Skip("no reading in the period")
 		}
