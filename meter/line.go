@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +35,7 @@ type Line struct {
 // LineState is how a line is at the moment.
 type LineState struct {
 	Source       string           `json:"source"`
+	At           string           `json:"at,omitempty"` // the device node that it was found at, where that is another
 	Open         bool             `json:"open"`
 	Since        time.Time        `json:"since,omitzero"` // when it was opened, or was lost
 	Opened       int64            `json:"opened"`         // how often it was
@@ -115,7 +117,7 @@ func (l *Line) runOnce(ctx context.Context, log *foldingLog, handle func(Telegra
 		}
 		<-closed
 	}()
-	l.opened()
+	l.opened(source)
 
 	frames := sml.NewReader(lineReader{source, l})
 	var decoder Decoder
@@ -187,9 +189,13 @@ func (l *Line) progress() {
 	}
 }
 
-func (l *Line) opened() {
+func (l *Line) opened(source io.ReadCloser) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.state.At = ""
+	if found, ok := source.(interface{ at() string }); ok && !strings.HasSuffix(l.Source.String(), ":"+found.at()) {
+		l.state.At = found.at()
+	}
 	l.state.Open, l.state.Since = true, l.now()
 	l.state.Opened++
 }

@@ -29,7 +29,7 @@ func TestASourceThatIsSilentIsGivenUp(t *testing.T) {
 		node, err := os.Stat(path)
 		require.NoError(t, err)
 		began := time.Now()
-		port := &openPort{port: silentPort{}, path: serialPort(path), node: node, busy: make(chan struct{}, 1)}
+		port := &openPort{port: silentPort{}, source: &serialPort{path: path}, path: path, node: node, busy: make(chan struct{}, 1)}
 		requireSilent(t, port, "serial:"+path)
 		require.Equal(t, SilenceLimit, time.Since(began))
 	})

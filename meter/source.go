@@ -43,19 +43,25 @@ func (e *SilentError) Error() string {
 // ParseSource reads how a configuration or a command names a source:
 //
 //	/dev/ttyUSB0         a serial port: a device, a link to one, or a path below /dev where none is yet
+//	usb:A50285BI         the serial port of the USB adapter with that serial number, whatever its path
 //	serial:/path         a serial port wherever it is, now or later
 //	tcp://host:port      a serial port over the network (ser2net and the like)
 //	file:/path, /path    a recording
 //	-                    standard input
-func ParseSource(spec string) (Source, error) {
-	const want = "want a serial port such as /dev/ttyUSB0 or serial:/path, tcp://host:port, a file, or - for standard input"
+func ParseSource(spec string) (Source, error) { return new(Ports).ParseSource(spec) }
+
+// ParseSource is the function of that name; its serial ports are those of p.
+func (p *Ports) ParseSource(spec string) (Source, error) {
+	const want = "want a serial port such as /dev/ttyUSB0, usb:SERIAL or serial:/path, tcp://host:port, a file, or - for standard input"
 	switch scheme, rest, _ := strings.Cut(spec, ":"); {
 	case spec == "":
 		return nil, fmt.Errorf("source is empty: %s", want)
 	case spec == "-":
 		return stdin{}, nil
 	case scheme == "serial" && rest != "":
-		return serialPort(rest), nil
+		return &serialPort{ports: p, path: rest}, nil
+	case scheme == "usb" && rest != "":
+		return &serialPort{ports: p, usb: rest}, nil
 	case scheme == "file" && rest != "":
 		return file(rest), nil
 	case scheme == "tcp":
@@ -67,18 +73,18 @@ func ParseSource(spec string) (Source, error) {
 			return nil, fmt.Errorf("source %q: want tcp://host:port, as in tcp://192.168.1.20:7000", spec)
 		}
 		return network(net.JoinHostPort(host, port)), nil
-	case scheme == "serial" || scheme == "file" || strings.Contains(spec, "://"):
+	case scheme == "serial" || scheme == "usb" || scheme == "file" || strings.Contains(spec, "://"):
 		return nil, fmt.Errorf("source %q: %s", spec, want)
 	}
-	return sourceAt(spec)
+	return p.sourceAt(spec)
 }
 
 // sourceAt tells a port from a recording by what is there.
-func sourceAt(path string) (Source, error) {
+func (p *Ports) sourceAt(path string) (Source, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.Mode()&fs.ModeCharDevice != 0:
-		return serialPort(path), nil
+		return &serialPort{ports: p, path: path}, nil
 	case err == nil && info.IsDir():
 		return nil, fmt.Errorf("source %q is a folder: want a recording in it, or a serial port such as /dev/ttyUSB0", path)
 	case err == nil:
@@ -86,10 +92,10 @@ func sourceAt(path string) (Source, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("source: %w", err)
 	case strings.HasPrefix(filepath.Clean(path), "/dev/"):
-		return serialPort(path), nil
+		return &serialPort{ports: p, path: path}, nil
 	}
 	if _, err := os.Lstat(path); err == nil { // a link whose port is not there now
-		return serialPort(path), nil
+		return &serialPort{ports: p, path: path}, nil
 	}
 	return nil, fmt.Errorf("source %q: there is no such file; for a serial port that appears there later write serial:%s", path, path)
 }

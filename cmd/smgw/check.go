@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"smgw/cmd/internal/config"
 	"smgw/docs"
+	"smgw/meter"
 	"smgw/meter/form"
 )
 
@@ -30,6 +32,7 @@ type meaning struct {
 	Gateway     string               `json:"gateway"`
 	StateDir    string               `json:"state_dir"`
 	Meters      []checkedMeter       `json:"meters"`
+	Readers     []meter.Reader       `json:"readers"` // USB readers that are plugged in now
 	OffsetLimit string               `json:"offset_limit"`
 	Endpoints   []string             `json:"endpoints"`
 	Edition     form.Edition         `json:"edition"`
@@ -111,6 +114,7 @@ func meaningOf(c *config.Config, now time.Time, warnings []string) *meaning {
 	m := &meaning{
 		Gateway:     c.Gateway.ID,
 		StateDir:    c.Gateway.StateDir,
+		Readers:     append([]meter.Reader{}, new(meter.Ports).Readers()...),
 		OffsetLimit: c.Readings.OffsetLimit.String(),
 		Endpoints:   c.Endpoints(),
 		Edition:     c.Contract.Edition,
@@ -137,6 +141,7 @@ func (m *meaning) print(to io.Writer, c *config.Config) error {
 	for _, x := range c.Meters {
 		fmt.Fprintf(w, "Meter %q is read at %s.\n", x.Name, x.Port)
 	}
+	fmt.Fprintf(w, "USB readers plugged in: %s.\n", cmp.Or(joined(m.Readers), "none"))
 	fmt.Fprintf(w, "A reading counts for a quarter hour when it is at most %s off it.\n", m.OffsetLimit)
 	fmt.Fprintf(w, "Payloads go to %s.\n", strings.Join(m.Endpoints, " and "))
 	fmt.Fprintf(w, "Lamps: %s.\n", lamps(c))

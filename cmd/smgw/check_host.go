@@ -30,16 +30,15 @@ const soon = 30 * 24 * time.Hour
 func warnings(c *config.Config, now time.Time) []string {
 	var all []string
 	warn := func(format string, a ...any) { all = append(all, fmt.Sprintf(format, a...)) }
+	ports := new(meter.Ports)
 	for _, m := range c.Meters {
-		source, err := meter.ParseSource(m.Port)
+		source, err := ports.ParseSource(m.Port)
 		if err != nil {
 			warn("meter %q: %v", m.Name, err)
 			continue
 		}
-		if path, ok := devicePath(source.String()); ok {
-			if _, err := os.Stat(path); err != nil {
-				warn("meter %q: %s is not there now; plug the reader in, or look under /dev/serial/by-id", m.Name, path)
-			}
+		for _, w := range portWarnings(ports, source) {
+			warn("meter %q: %s", m.Name, w)
 		}
 	}
 	for _, m := range c.Idle() {
@@ -153,12 +152,28 @@ func nearestFolder(dir string) string {
 	}
 }
 
-// devicePath is the node or file that a source needs; a network address needs none.
-func devicePath(source string) (string, bool) {
-	for _, kind := range []string{"serial:", "file:"} {
-		if path, ok := strings.CutPrefix(source, kind); ok {
-			return path, true
+// portWarnings says why a meter's source cannot be read now.
+func portWarnings(ports *meter.Ports, source meter.Source) (all []string) {
+	if recording, ok := strings.CutPrefix(source.String(), "file:"); ok {
+		if _, err := os.Stat(recording); err != nil {
+			return []string{fmt.Sprintf("the recording cannot be read: %v", err)}
+		}
+		return nil
+	}
+	path, isPort, err := ports.Where(source)
+	switch {
+	case !isPort:
+		return nil
+	case err != nil:
+		return []string{err.Error() + ". Plug the reader in, or correct port"}
+	}
+	if err := unix.Access(path, unix.R_OK|unix.W_OK); err != nil {
+		all = append(all, fmt.Sprintf("this user may not open %s; the agent's must: sudo usermod --append --groups %s USER", path, groupOf(path)))
+	}
+	for _, user := range meter.PortUsers(path) {
+		if !user.Meter && user.Name != "smgw" {
+			all = append(all, fmt.Sprintf("%s is read by %s: end it, or the agent gets nothing", path, user))
 		}
 	}
-	return "", false
+	return all
 }

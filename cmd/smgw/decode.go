@@ -25,7 +25,7 @@ func newDecodeCommand() *cobra.Command {
 		Long: `Shows what a meter says, without any configuration: the newest telegram in a
 table, or with --json everything that came, one object a line.
 
-At a port (/dev/ttyUSB0, serial:/path, tcp://host:port) it waits for the first
+At a port (/dev/ttyUSB0, usb:SERIAL, serial:/path, tcp://host:port) it waits for the first
 telegram and says what to do where none comes; with --follow it goes on.`,
 		Example: `  smgw decode /dev/ttyUSB0
   smgw decode --follow /dev/ttyUSB0
@@ -61,11 +61,6 @@ func (d decoding) run(ctx context.Context, out io.Writer, spec string) error {
 		return err
 	}
 	live := source.Live()
-	if live {
-		if err := portInUse(source); err != nil {
-			return err
-		}
-	}
 	input, err := source.Open(ctx)
 	if err != nil {
 		return explainOpen(source, err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,7 +19,6 @@ import (
 	"unicode/utf8"
 
 	"go.bug.st/serial"
-	"golang.org/x/sys/unix"
 
 	"smgw/meter"
 	"smgw/sml"
@@ -126,6 +125,9 @@ func explainOpen(source meter.Source, err error) error {
 	if address, isNetwork := strings.CutPrefix(source.String(), "tcp://"); isNetwork {
 		return explainDial(source, address, err)
 	}
+	if used, ok := errors.AsType[*meter.BusyError](err); ok {
+		return busy(used.Path, cmp.Or(used.By, "another program"))
+	}
 	path, isPort := strings.CutPrefix(source.String(), "serial:")
 	if !isPort {
 		return fmt.Errorf("opening %s: %w", source, err)
@@ -141,8 +143,6 @@ func explainOpen(source meter.Source, err error) error {
 	case errors.Is(err, fs.ErrPermission) || code == serial.PermissionDenied:
 		return fmt.Errorf(`%s: no permission. Become a member of the group that owns it, then log in again:
   sudo usermod -aG %s $USER`, path, groupOf(path))
-	case code == serial.PortBusy:
-		return busy(path, "another program")
 	case code == serial.InvalidSerialPort || errors.Is(err, syscall.ENOTTY) || errors.Is(err, syscall.EINVAL):
 		return noPort(path)
 	}
@@ -171,10 +171,16 @@ func noPort(path string) error {
 
 // portsHere lists the ports that a reading head may be at.
 func portsHere() string {
-	for _, pattern := range []string{"/dev/serial/by-id/*", "/dev/ttyUSB*", "/dev/ttyACM*", "/dev/ttyAMA*", "/dev/serial[0-9]"} {
-		if found, _ := filepath.Glob(pattern); len(found) > 0 {
-			return "There are: " + strings.Join(found, ", ")
-		}
+	var here []string
+	for _, r := range new(meter.Ports).Readers() {
+		here = append(here, r.String())
+	}
+	for _, pattern := range []string{"/dev/ttyAMA*", "/dev/serial[0-9]"} {
+		found, _ := filepath.Glob(pattern)
+		here = append(here, found...)
+	}
+	if len(here) > 0 {
+		return "There are: " + strings.Join(here, ", ")
 	}
 	return "No reading head is plugged in: see what `dmesg` says when you plug it in"
 }
@@ -201,34 +207,4 @@ func groupOf(path string) string {
 func busy(path, by string) error {
 	return fmt.Errorf(`%s: busy, %s has it open. If that is the agent, ask it: smgw status
   or stop it for now: sudo systemctl stop smgw`, path, by)
-}
-
-// portInUse finds out whether another process reads a serial port. Opening it
-// tells only those who are not root: root opens a busy port all the same, and
-// then both get half the bytes.
-func portInUse(source meter.Source) error {
-	path, isPort := strings.CutPrefix(source.String(), "serial:")
-	if !isPort {
-		return nil
-	}
-	users := slices.DeleteFunc(meter.PortUsers(path), func(u meter.PortUser) bool { return u.Meter })
-	switch {
-	case len(users) == 0:
-		return nil
-	case !isTTY(path): // half of all processes have /dev/null open
-		return noPort(path)
-	}
-	return busy(path, users[0].String())
-}
-
-// isTTY asks the device. Where another process has it open anyway, opening it
-// changes no line of the port.
-func isTTY(path string) bool {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return true // busy or not for us: opening it will say
-	}
-	defer unix.Close(fd)
-	_, err = unix.IoctlGetTermios(fd, unix.TCGETS)
-	return err == nil
 }

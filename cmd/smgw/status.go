@@ -144,6 +144,9 @@ func describeDevice(m *control.MeterStatus) string {
 // describeLine says in one line what comes from a meter's port.
 func describeLine(l meter.LineState, local func(time.Time) string) string {
 	text := l.Source
+	if l.At != "" {
+		text += " at " + l.At
+	}
 	switch {
 	case !l.Open && l.Error != "":
 		text += ": " + l.Error

@@ -92,7 +92,7 @@ type meterState struct {
 func New(o Options) (*Agent, error) {
 	a := &Agent{Options: o, started: o.Clock.Now().Time, senders: map[string]*sender{}, kept: map[string]meter.BoundaryReading{}}
 	if o.Source == nil {
-		o.Source = meter.ParseSource
+		o.Source = new(meter.Ports).ParseSource
 	}
 	for _, m := range o.Config.Meters {
 		source, err := o.Source(m.Port)

@@ -48,7 +48,7 @@ func TestExampleIsRightWithEverythingSwitchedOn(t *testing.T) {
 	var lines []string
 	for line := range strings.Lines(string(data)) {
 		if rest, ok := strings.CutPrefix(line, "# "); ok && (strings.HasPrefix(rest, "[") || strings.Contains(rest, " = ")) &&
-			!strings.Contains(rest, "tcp://") && !strings.Contains(rest, "serial:") && !strings.Contains(rest, "https://…") {
+			!strings.Contains(rest, "tcp://") && !strings.Contains(rest, "serial:") && !strings.Contains(rest, "usb:") && !strings.Contains(rest, "https://…") {
 			line = rest
 		}
 		lines = append(lines, line)
@@ -264,7 +264,7 @@ func TestProblems(t *testing.T) {
 		"port that is a bare name": {`tcp://127.0.0.1:2000`, `ttyUSB0`, []string{
 			`:5:8: port: source "ttyUSB0": there is no such file; for a serial port that appears there later write serial:ttyUSB0`}},
 		"port of an unknown kind": {`tcp://127.0.0.1:2000`, `udp://127.0.0.1:2000`, []string{
-			`:5:8: port: source "udp://127.0.0.1:2000"; want a serial port such as /dev/ttyUSB0 or serial:/path, tcp://host:port, a file, or - for standard input`}},
+			`:5:8: port: source "udp://127.0.0.1:2000"; want a serial port such as /dev/ttyUSB0, usb:SERIAL or serial:/path, tcp://host:port, a file, or - for standard input`}},
 		"meters of the same name and port": {`[[meter]]`, "[[meter]]\nname = \"main\"\nport = \"tcp://127.0.0.1:2000\"\n[[meter]]\nname = \"main\"", []string{
 			`:8:8: two meters are named "main"; give each a name of its own`,
 			`:9:8: port "tcp://127.0.0.1:2000" is that of meter "main" already; each meter has a port of its own`}},
