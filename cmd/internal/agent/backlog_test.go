@@ -28,8 +28,8 @@ import (
 	"smgw/tls/identity"
 )
 
-// roofText is the household that has most rows: of class B, with a roof.
-const roofText = `
+// roofedText is the household that has most rows: of class B, with a roof.
+const roofedText = `
 [contract]
 edition = "BK6-18-032"
 melo = "DE00056266802AO6G56M11SN51G21M24S"
@@ -89,7 +89,7 @@ func newOutage(t testing.TB, from, until time.Time) *outage {
 	require.NoError(t, identity.Create(filepath.Join(state, "identity"), id, false))
 	issued, err := pki.Enrol(filepath.Join(state, "identity"))
 	require.NoError(t, err)
-	text := fmt.Sprintf("[gateway]\nid = %q\nstate_dir = %q\n[[meter]]\nport = \"/dev/reader\"\n[headend]\nendpoint = %q\n", id, state, endpoint) + roofText
+	text := fmt.Sprintf("[gateway]\nid = %q\nstate_dir = %q\n[[meter]]\nport = \"/dev/reader\"\n[headend]\nendpoint = %q\n", id, state, endpoint) + roofedText
 	file := filepath.Join(dir, "smgw.toml")
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 	require.NoError(t, headend.Enrol(books, id, issued, file))
