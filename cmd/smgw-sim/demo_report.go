@@ -122,9 +122,9 @@ func (d *demo) matchPlan(r *demoReport, deliveries []headend.Delivery, acknowled
 	type line struct{ due, delivered, late, bytes int }
 	count := map[address]*line{} // by row, market location and receiver
 	purpose := map[form.RowNumber]string{}
-	start := d.home.Since()
-	for _, due := range form.Plan(&d.config.Contract, demoFrom, form.DateOf(demoUntil)) {
-		if due.At.After(demoUntil) || !due.Period.To.Time().After(start) {
+	h := form.History{Versions: []form.Version{{From: meter.QuarterOf(d.home.Since()), Contract: &d.config.Contract}}}
+	for _, due := range h.Plan(demoFrom, form.DateOf(demoUntil)) {
+		if due.At.After(demoUntil) {
 			continue
 		}
 		purpose[due.Row] = due.Purpose

@@ -165,8 +165,9 @@ func (l *line) requireAllDue(deliveries []headend.Delivery) {
 	start, _ := time.Parse(time.RFC3339, lineFrom)
 	until, _ := time.Parse(time.RFC3339, l.until)
 	var want, got []string
-	for _, d := range form.Plan(&l.config.Contract, form.DateOf(start), form.DateOf(until)) {
-		if d.Period.To.Time().After(start) && !d.At.After(until) {
+	h := form.History{Versions: []form.Version{{From: meter.QuarterOf(start), Contract: &l.config.Contract}}}
+	for _, d := range h.Plan(form.DateOf(start), form.DateOf(until)) {
+		if !d.At.After(until) {
 			want = append(want, fmt.Sprint(d.Row, d.MaLo, d.To, d.Period))
 		}
 	}

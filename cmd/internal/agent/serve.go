@@ -77,7 +77,9 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 	if address := c.Metrics.Listen; address != "" {
 		collected = a.serveMetrics(ctx, address)
 	}
-	dog.Ready()
+	if dog != nil {
+		dog.Ready()
+	}
 	log.Info("the agent runs", "gateway", c.Gateway.ID, "store", store.Path(), "socket", SocketPath(c))
 	err = a.Run(ctx)
 	stop()
