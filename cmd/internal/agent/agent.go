@@ -53,19 +53,21 @@ type Agent struct {
 	Options
 	started time.Time
 
-	mu       sync.Mutex // guards all below, and the order of what is written to the store
-	meters   []*meterState
-	builder  builder
-	senders  map[string]*sender
-	unsaved  unsaved
-	kept     map[string]meter.BoundaryReading // by meter, the newest in the store
-	timeline timeline
-	witness  witness
-	retained form.Date // the day on which old data were last erased
-	trouble  trouble
-	moments  moments
-	burdens  burdens
-	renewal  renewal
+	mu        sync.Mutex // guards all below, and the order of what is written to the store
+	meters    []*meterState
+	builder   builder
+	senders   map[string]*sender
+	unsaved   unsaved
+	kept      map[string]meter.BoundaryReading // by meter, the newest in the store
+	timeline  timeline
+	witness   witness
+	retained  form.Date // the day on which old data were last erased
+	trouble   trouble
+	moments   moments
+	burdens   burdens
+	occasions occasions
+	leaving   leaving
+	renewal   renewal
 }
 
 // meterState is one meter's line and what came of it.
@@ -130,6 +132,14 @@ func New(o Options) (*Agent, error) {
 		return nil, fmt.Errorf("momentary figures: %w", err)
 	}
 	a.builder = newBuilder(&a.Options)
+	marks, err := o.Store.Series()
+	if err != nil {
+		return nil, fmt.Errorf("how far payloads are built: %w", err)
+	}
+	a.occasions.builtUpTo = builtUpTo(marks)
+	if err := a.resumeFarewell(); err != nil {
+		return nil, fmt.Errorf("what happened at the metering point: %w", err)
+	}
 	waiting, err := o.Store.Backlog(a.started)
 	if err != nil {
 		return nil, fmt.Errorf("the outbox: %w", err)
@@ -162,6 +172,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	a.mu.Lock()
+	a.leaving.stop = stop
+	a.mu.Unlock()
 	var lines, others sync.WaitGroup
 	for _, m := range a.meters {
 		a.Watchdog.watch(&m.post, m.name)
@@ -252,6 +265,10 @@ func (a *Agent) received(ctx context.Context, m *meterState, t meter.Telegram) {
 // observe keeps what a reading decides. A new device starts its own series. A
 // reading whose instant cannot be believed waits until it can be dated.
 func (a *Agent) observe(m *meterState, r meter.Reading) {
+	if a.leaving.farewell != nil {
+		m.device, m.last = r.Device, r
+		return
+	}
 	a.keepMinute(m, r.At.Time)
 	stamp, steady := a.judge(r.At)
 	r.At = stamp
@@ -290,9 +307,13 @@ func (a *Agent) step(now meter.Stamp) {
 			}
 		}
 		a.unsaved.flush(a)
+		switch {
+		case a.leaving.farewell != nil:
+			a.takeLeave(now.Time)
 		// A clock that nobody vouches for ends no period.
-		if a.unsaved.empty() && now.Quality == meter.ClockSynchronised && !a.waiting(now) {
+		case a.unsaved.empty() && now.Quality == meter.ClockSynchronised && !a.waiting(now):
 			a.builder.build(now.Time, a.senders)
+			a.settle(now.Time)
 		}
 		a.retain(now)
 		a.stepMoments(now)

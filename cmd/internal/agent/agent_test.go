@@ -203,6 +203,20 @@ func (b *bench) due(until time.Time) []form.Due {
 	return slices.DeleteFunc(h.Plan(began, form.DateOf(until)), func(d form.Due) bool { return d.At.After(until) })
 }
 
+// take takes the chosen payloads out of what the head-end got, in order.
+func (b *bench) take(chosen func(*form.Payload) bool) (taken []*form.Payload) {
+	b.order = slices.DeleteFunc(b.order, func(id string) bool {
+		p := b.payloads[id]
+		if !chosen(p) {
+			return false
+		}
+		taken = append(taken, p)
+		delete(b.payloads, id)
+		return true
+	})
+	return taken
+}
+
 func (b *bench) requireDelivered(dues []form.Due) {
 	b.t.Helper()
 	type what struct {
@@ -397,6 +411,19 @@ func TestAgentBeginsANewSeriesWithANewDevice(t *testing.T) {
 	}))
 	require.Len(t, seen, 2)
 	require.NotEmpty(t, seen[1])
+	// The exchange made row 3 due: up to the old device's last reading, and what the
+	// new one began with.
+	told := b.take(func(p *form.Payload) bool { return p.Row == 3 })
+	require.Len(t, told, 4)
+	for _, p := range told {
+		at := meter.QuarterOf(exchange)
+		if p.Period.From == p.Period.To {
+			at++
+			require.Len(t, p.Values, 1, "its register, and nothing of the time before it")
+		}
+		require.Equal(t, at, p.Period.To)
+		require.Equal(t, form.True, p.Values[len(p.Values)-1].State)
+	}
 	b.requireDelivered(b.due(until))
 }
 

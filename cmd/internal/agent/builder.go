@@ -174,7 +174,7 @@ func (b *builder) buildSeries(s series, marks map[string]meter.Quarter, settled 
 		}
 		items := make([]buffer.Item, 0, n)
 		for _, due := range dues[:n] {
-			item, err := b.regular(due, losses, now)
+			item, err := b.made(due, losses, now)
 			if err != nil {
 				return fmt.Errorf("row %d for %s: %w", due.Row, due.To, err)
 			}
@@ -218,8 +218,8 @@ func (b *builder) end(mark string, now time.Time) error {
 	return b.Store.EndSeries(mark, b.event(now, SeriesEnded, "series", mark))
 }
 
-// regular is the signed payload of one due date of the calendar.
-func (b *builder) regular(due form.Due, losses []buffer.Loss, now time.Time) (buffer.Item, error) {
+// made is the signed payload of one due date, as it is first made.
+func (b *builder) made(due form.Due, losses []buffer.Loss, now time.Time) (buffer.Item, error) {
 	readings, err := b.readings(due)
 	if err != nil {
 		return buffer.Item{}, err
@@ -287,6 +287,12 @@ func (b *builder) item(due form.Due, payload *form.Payload, losses []buffer.Loss
 	if payload.Preliminary() {
 		words[labelPreliminary] = "yes"
 	}
+	if payload.Settled() {
+		words[labelFinal] = "yes"
+	}
+	if due.Event != (form.EventKind{}) {
+		words[labelEvent] = due.Event.String()
+	}
 	notices, upTo := b.told(location, losses)
 	payload.Notices = append(payload.Notices, notices...)
 	if upTo > 0 {
@@ -318,6 +324,8 @@ const (
 	labelRevision    = "revision"    // of the payload, "0" first
 	labelContent     = "content"     // what it says, as wire.Content
 	labelPreliminary = "preliminary" // "yes" where a figure of it is
+	labelFinal       = "final"       // "yes" where one stayed so for good
+	labelEvent       = "event"       // what made it due, where that was an event
 )
 
 // spread is when this gateway sends what is built at now and due at due: in

@@ -206,7 +206,7 @@ func (b *bench) requireTruth(t require.TestingT, boots []boot, pause, slack time
 				require.Equal(t, y.Sub(x).Shift(-3).String(), sum.String(), "a profile adds up to what the register counted")
 			}
 		}
-		span := fmt.Sprint(p.Row, p.To, p.Period)
+		span := fmt.Sprint(p.Row, p.To, p.Period, p.Revision)
 		require.NotContains(t, spans, span, "delivered twice")
 		spans[span] = true
 	}

@@ -29,6 +29,11 @@ const (
 	Looked          = "looked"           // somebody read measured values that are kept
 	Retried         = "retried"          // somebody had a refused payload sent again
 	GivenUp         = "given_up"         // somebody decided that a refused payload is not sent
+	EventTold       = "event_told"       // what happened at the metering point: somebody told it, or the agent saw it
+	EventWithdrawn  = "event_withdrawn"  // somebody took it back
+	EventBuilt      = "event_built"      // its payloads are built
+	Imported        = "readings_imported"
+	Decommissioning = "decommissioning" // somebody ends this gateway's work
 )
 
 // event is an event of the agent, now, with details as pairs of name and value.

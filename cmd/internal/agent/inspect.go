@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"smgw/buffer"
+	"smgw/cmd/internal/config"
 	"smgw/cmd/internal/control"
 	"smgw/meter"
 )
@@ -37,6 +38,8 @@ type Inspection struct {
 	Looked func(buffer.Event) error // writes down who looked
 	Key    *ecdsa.PublicKey         // of the gateway's signature certificate; nil where it is not known
 	Queued func(endpoint string)    // hears of an endpoint that has more to send; may be nil
+	Config *config.Config           // of the gateway whose store it is; nil for a file brought along
+	Told   func()                   // hears that people changed what is noted; may be nil
 
 	checking sync.Mutex // one snapshot at a time
 }
@@ -55,6 +58,10 @@ func (i *Inspection) Handler() http.Handler {
 	mux.Handle("GET "+control.OutboxPath+"/{id}", control.Answer(i.item))
 	mux.Handle("POST "+control.OutboxPath+"/{id}/retry", control.Answer(i.retry))
 	mux.Handle("POST "+control.OutboxPath+"/{id}/give-up", control.Answer(i.giveUp))
+	mux.Handle("GET "+control.EventsPath, control.Stream(i.events))
+	mux.Handle("POST "+control.EventsPath, control.Answer(i.tell))
+	mux.Handle("POST "+control.EventsPath+"/{id}/withdraw", control.Answer(i.withdraw))
+	mux.Handle("POST "+control.ImportPath, control.Answer(i.imports))
 	return mux
 }
 

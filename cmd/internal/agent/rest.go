@@ -30,7 +30,7 @@ func OpenRest(c *config.Config, write bool) (*Rest, error) {
 		return nil, fmt.Errorf("no agent answers behind %s: %w", SocketPath(c), err)
 	}
 	r.own = true
-	r.Key = SignatureKey(c)
+	r.Key, r.Config = SignatureKey(c), c
 	return r, nil
 }
 

@@ -29,6 +29,9 @@ func SocketPath(c *config.Config) string { return filepath.Join(c.Gateway.StateD
 // Serve opens what a gateway's agent needs from its state folder and runs it
 // until ctx ends. `smgw run` and the bench's stepped agent are both this.
 func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger, inStep bool) (err error) {
+	if err := refuseDecommissioned(c); err != nil {
+		return err
+	}
 	var dog *Watchdog
 	if !inStep {
 		dog = NewWatchdog(c.Watchdog.Device, log)
@@ -82,6 +85,7 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 	}
 	log.Info("the agent runs", "gateway", c.Gateway.ID, "store", store.Path(), "socket", SocketPath(c))
 	err = a.Run(ctx)
+	err = errors.Join(err, a.eraseIfAsked())
 	stop()
 	err = errors.Join(err, <-answered)
 	collected()

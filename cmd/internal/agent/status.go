@@ -17,11 +17,16 @@ func (a *Agent) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+control.StatusPath, control.Answer(func(*http.Request) (*control.Status, error) { return a.Status() }))
 	mux.HandleFunc("GET "+control.MetricsPath, a.metrics)
+	mux.Handle("GET "+control.DecommissionPath, control.Answer(a.farewellAnswer))
+	mux.Handle("POST "+control.DecommissionPath, control.Answer(a.decommission))
+	mux.Handle("POST "+control.DecommissionPath+"/erase", control.Stream(a.askErase))
 	mux.Handle("/", (&Inspection{
 		Store: a.Store, Key: publicKey(a.Signer),
 		Now:    func() time.Time { return a.Clock.Now().Time },
 		Looked: func(e buffer.Event) error { return a.Store.Append(e) },
 		Queued: a.nudge,
+		Config: a.Config,
+		Told:   a.heed,
 	}).Handler())
 	return mux
 }

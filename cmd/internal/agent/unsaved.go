@@ -40,7 +40,7 @@ func (u *unsaved) add(readings []meter.BoundaryReading) {
 func (u *unsaved) flush(a *Agent) {
 	for len(u.waiting) > 0 {
 		next := &u.waiting[0]
-		err := a.Store.PutBoundary(*next, a.changes(next)...)
+		err := a.Store.PutBoundaryAnd(*next, a.shows(next), a.changes(next)...)
 		if errors.Is(err, buffer.ErrConflict) {
 			// The clock went back over a boundary that is kept already.
 			a.Log.Warn("a boundary has a reading already; the second is not kept", "boundary", next.Boundary)

@@ -41,3 +41,51 @@ type Imported struct {
 	From     *meter.Quarter `json:"from"`     // of those that were stored
 	To       *meter.Quarter `json:"to"`
 }
+
+// DecommissionPath has the Farewell of a gateway that is being decommissioned;
+// by POST it begins. With /erase, by POST, ?force=1 where something still waits,
+// keys and store are erased: Erased. The agent then ends.
+const DecommissionPath = "/v1/decommission"
+
+// Farewell is how far a gateway is with its end.
+type Farewell struct {
+	Asked     time.Time          `json:"asked"`
+	By        string             `json:"by"`
+	End       meter.Quarter      `json:"end"`   // the last boundary of this gateway's work; 1970 when it never had one
+	Built     bool               `json:"built"` // all that it makes due is in the outbox
+	Problem   string             `json:"problem,omitempty"`
+	Endpoints []FarewellEndpoint `json:"endpoints"` // those that have not got all yet
+}
+
+// FarewellEndpoint is what one endpoint has not got yet.
+type FarewellEndpoint struct {
+	Endpoint  string `json:"endpoint"`
+	Waiting   int    `json:"waiting"`
+	SetAside  int    `json:"set_aside"`
+	LastError string `json:"last_error,omitempty"`
+}
+
+// Waits counts what is not acknowledged yet, and of it what was refused for good.
+func (f *Farewell) Waits() (waiting, setAside int) {
+	for _, e := range f.Endpoints {
+		waiting, setAside = waiting+e.Waiting, setAside+e.SetAside
+	}
+	return waiting, setAside
+}
+
+// Erased is what a decommissioned gateway erased, and what it left.
+type Erased struct {
+	Gateway string       `json:"gateway"`
+	At      time.Time    `json:"at"`
+	Marker  string       `json:"marker"` // the file that says so from now on
+	Files   []ErasedFile `json:"erased"`
+	Lost    []Item       `json:"lost"` // payloads that were never acknowledged
+	Left    []string     `json:"left"` // what else lies in the state folder, and the configuration
+}
+
+// ErasedFile is a file that was overwritten and removed, or why it was not.
+type ErasedFile struct {
+	Path    string `json:"path"`
+	Bytes   int64  `json:"bytes"`
+	Problem string `json:"problem,omitempty"`
+}

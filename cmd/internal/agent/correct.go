@@ -1,0 +1,182 @@
+package agent
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"smgw/buffer"
+	"smgw/meter/form"
+	"smgw/meter/form/wire"
+)
+
+// A payload that left is never changed. What is known better later is a new one
+// that names the one it supersedes.
+
+// sent is the last revision of a payload that was built, and what it is about.
+type sent struct {
+	form.Sent
+	due     form.Due // of the first revision
+	partner string
+	item    buffer.Item
+}
+
+// touches reports whether readings that came late can have a say in it. Those
+// before a period have: what is plausible depends on them.
+func (s *sent) touches(l *span) bool {
+	return s.item.Needs.Meter == l.Meter && l.From <= s.due.Period.To && s.due.Period.From-lookBack <= l.To
+}
+
+// allSent are the payloads whose ids are remembered, each in its last revision,
+// in the order in which they were due. Momentary figures are none of them.
+func (a *Agent) allSent() ([]sent, error) {
+	last := map[string]*sent{}
+	err := a.Store.Items(func(it buffer.Item) bool {
+		s, ok := sentOf(it)
+		if !ok {
+			return true
+		}
+		key := strings.Join([]string{it.Label["row"], it.Label["malo"], it.Label["to"], s.partner, s.due.Period.From.String(), s.due.Period.To.String()}, " ")
+		have := last[key]
+		switch {
+		case have == nil:
+			last[key] = &s
+		case s.Revision > have.Revision:
+			s.due.At = have.due.At
+			*have = s
+		case s.Revision == 0:
+			have.due.At = s.due.At
+		}
+		return true
+	})
+	all := make([]sent, 0, len(last))
+	for _, s := range last {
+		all = append(all, *s)
+	}
+	slices.SortFunc(all, func(a, b sent) int { return cmp.Or(a.due.At.Compare(b.due.At), cmp.Compare(a.item.ID, b.item.ID)) })
+	return all, err
+}
+
+// sentOf reads what an item is from its label. It is not ok for one that is no
+// payload of a regular or event row, or that an earlier program built, which
+// did not say what is in it.
+func sentOf(it buffer.Item) (s sent, ok bool) {
+	number, _ := strconv.Atoi(it.Label["row"])
+	row, known := form.RowNumber(number).Row()
+	content := it.Label[labelContent]
+	if !known || !row.Rhythm.Regular() && row.Rhythm != form.OnEvent || content == "" {
+		return s, false
+	}
+	s.due = form.Due{Row: row.Number, Period: form.Period{From: it.Needs.From, To: it.Needs.To}, At: it.Due, Purpose: row.Purpose}
+	var err error
+	if s.due.MaLo, err = form.ParseMarketLocationID(it.Label["malo"]); err != nil {
+		return s, false
+	}
+	if s.due.To, err = form.ParseRole(it.Label["to"]); err != nil {
+		return s, false
+	}
+	if text := it.Label[labelEvent]; text != "" {
+		if s.due.Event, err = form.ParseEventKind(text); err != nil {
+			return s, false
+		}
+	}
+	s.Revision, _ = strconv.Atoi(it.Label[labelRevision]) // none: 0
+	s.Content, s.Preliminary, s.Final = content, it.Label[labelPreliminary] == "yes", it.Label[labelFinal] == "yes"
+	s.partner, s.item = it.Label["partner"], it
+	return s, true
+}
+
+// corrections are the payloads that supersede those of the chosen that would say
+// something else today.
+func (a *Agent) corrections(chosen func(*sent) bool, now time.Time) (items []buffer.Item, err error) {
+	all, err := a.allSent()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range all {
+		if !chosen(&s) || s.item.State == buffer.GivenUp {
+			continue
+		}
+		item, corrected, err := a.correct(&s, now)
+		if err != nil {
+			return nil, fmt.Errorf("correcting row %d of %s for %s from %s to %s: %w", s.due.Row, s.due.MaLo, s.due.To, s.due.Period.From, s.due.Period.To, err)
+		}
+		if corrected {
+			items = append(items, item)
+		}
+	}
+	return items, nil
+}
+
+// correct makes a payload anew, and is true where it supersedes what was sent.
+func (a *Agent) correct(s *sent, now time.Time) (item buffer.Item, corrected bool, err error) {
+	readings, err := a.builder.readings(s.due)
+	if err != nil {
+		return item, false, err
+	}
+	build := a.builder.history.Build
+	if a.leaving.farewell != nil || !form.DateOf(now).Before(s.due.FinalOn()) {
+		build = a.builder.history.BuildFinal
+	}
+	p, err := build(s.due, readings)
+	if err != nil {
+		return item, false, err
+	}
+	p.Gateway = a.Config.Gateway.ID
+	content, err := wire.Content(&p)
+	if err != nil || !s.Corrected(&p, content) {
+		return item, false, err
+	}
+	p.Revision, p.Supersedes = s.Revision+1, s.item.ID
+	due := s.due
+	if due.At = due.FinalOn().AddDays(1).At(0, 0); !due.At.After(now) {
+		due.At = now.Add(24 * time.Hour).Truncate(time.Second) // nothing says when; soon
+	}
+	item, err = a.builder.item(due, &p, nil, now)
+	return item, true, err
+}
+
+// correctLate corrects what was built without readings that came late, and
+// returns how many payloads that made.
+func (a *Agent) correctLate(now time.Time) (int, error) {
+	o := &a.occasions
+	var spans []*span
+	var done []buffer.Note
+	for i, n := range o.notes {
+		if n.Late == nil || o.done[i] {
+			continue
+		}
+		stored, err := n.stored(true)
+		if err != nil {
+			return 0, err
+		}
+		spans, done = append(spans, n.Late), append(done, stored)
+	}
+	if len(done) == 0 {
+		return 0, nil
+	}
+	items, err := a.corrections(func(s *sent) bool { return slices.ContainsFunc(spans, s.touches) }, now)
+	if err != nil {
+		return 0, err
+	}
+	if err := a.Store.PutItems(items, done); err != nil {
+		return 0, err
+	}
+	for i, n := range o.notes {
+		o.done[i] = o.done[i] || n.Late != nil
+	}
+	return len(items), nil
+}
+
+// settleFinally settles once what is still preliminary on the 8th calendar day,
+// and returns how many payloads that made.
+func (a *Agent) settleFinally(today form.Date, now time.Time) (int, error) {
+	items, err := a.corrections(func(s *sent) bool { return s.Preliminary && !today.Before(s.due.FinalOn()) }, now)
+	if err != nil || len(items) == 0 {
+		return 0, err
+	}
+	return len(items), a.Store.PutItems(items, nil)
+}

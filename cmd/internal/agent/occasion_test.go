@@ -1,0 +1,172 @@
+package agent_test
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"smgw/cmd/internal/agent"
+	"smgw/cmd/internal/control"
+	"smgw/meter"
+	"smgw/meter/form"
+)
+
+func (b *bench) tell(c *control.Client, kind form.EventKind, at meter.Quarter, more ...string) (e control.Event, err error) {
+	query := url.Values{"kind": {kind.String()}, "at": {at.String()}}
+	for i := 0; i+1 < len(more); i += 2 {
+		query.Set(more[i], more[i+1])
+	}
+	return e, c.Do(b.t.Context(), http.MethodPost, control.EventsPath+"?"+query.Encode(), &e)
+}
+
+func (b *bench) events(c *control.Client) (all []control.Event) {
+	require.NoError(b.t, control.Each(b.t.Context(), c, control.EventsPath, func(e control.Event) error {
+		all = append(all, e)
+		return nil
+	}))
+	return all
+}
+
+func rows(numbers ...form.RowNumber) func(*form.Payload) bool {
+	return func(p *form.Payload) bool {
+		for _, n := range numbers {
+			if p.Row == n {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func TestEventToComeWaitsForItsDay(t *testing.T) {
+	b := newBench(t)
+	told := began.AddDays(2).At(15, 0)
+	ends := began.AddDays(5).Midnight() // a Wednesday
+	c := inside(b.play(b.home.Since(), told))
+	first, err := b.tell(c, form.SupplyEnds, ends, "malo", "41373559241")
+	require.NoError(t, err)
+	require.Equal(t, "waits", first.State)
+	again, err := b.tell(c, form.SupplyEnds, ends)
+	require.NoError(t, err)
+	require.Equal(t, first, again, "told twice it is one")
+	mistaken, err := b.tell(c, form.ParametersChanged, began.AddDays(4).Midnight())
+	require.NoError(t, err)
+	var back control.Event
+	require.NoError(t, c.Do(t.Context(), http.MethodPost, control.EventsPath+"/"+mistaken.ID+"/withdraw", &back))
+	require.Equal(t, "withdrawn", back.State)
+
+	// Over a power cut.
+	b.reopen()
+	b.play(told.Add(time.Minute), ends.Time().Add(-time.Minute))
+	require.Empty(t, b.take(rows(3)))
+	until := began.AddDays(11).At(12, 0)
+	c = inside(b.play(ends.Time(), until))
+	payloads := b.take(rows(2, 3))
+	require.Len(t, payloads, 2)
+	require.ElementsMatch(t, []form.Role{form.LF, form.NB}, []form.Role{payloads[0].To, payloads[1].To})
+	for _, p := range payloads {
+		require.Equal(t, form.Period{From: began.Midnight(), To: ends}, p.Period, "from where this gateway's work began")
+		for _, v := range p.Values {
+			require.Equal(t, form.True, v.State, v.Kind)
+		}
+		require.Equal(t, form.Register, p.Values[2].Kind)
+		require.Equal(t, b.home.Registers(ends.Time()).Drawn.Wh(-1).Shift(-3).String(), p.Values[2].Amount.Decimal.String())
+	}
+	b.requireDelivered(b.due(until))
+	var states []string
+	for _, e := range b.events(c) {
+		states = append(states, e.Kind+" "+e.State)
+	}
+	require.Equal(t, []string{"parameters_changed withdrawn", "supply_end built"}, states)
+	require.ErrorContains(t, c.Do(t.Context(), http.MethodPost, control.EventsPath+"/"+first.ID+"/withdraw", &back), "is built: what is sent cannot be taken back")
+	require.ErrorContains(t, c.Do(t.Context(), http.MethodPost, control.EventsPath+"/0815/withdraw", &back), `there is no event "0815"`)
+
+	// Told once more, and told afterwards: nothing is sent twice.
+	again, err = b.tell(c, form.SupplyEnds, ends)
+	require.NoError(t, err)
+	require.Equal(t, "built", again.State)
+	_, err = b.tell(c, form.ParametersChanged, ends)
+	require.NoError(t, err)
+	b.play(until.Add(time.Minute), until.Add(20*time.Hour))
+	require.Empty(t, b.take(rows(2, 3)), "the same reading for the same receiver is one payload")
+	require.Len(t, b.journal(agent.EventTold), 3)
+	for _, e := range b.journal(agent.EventTold) {
+		require.NotEmpty(t, e.Detail["who"])
+		require.NotEmpty(t, e.Detail["uid"])
+	}
+	require.Len(t, b.journal(agent.EventWithdrawn), 1)
+}
+
+func TestEventThatCannotBeIsRefused(t *testing.T) {
+	b := newBench(t)
+	now := began.AddDays(2).At(15, 0)
+	c := inside(b.play(b.home.Since(), now))
+	midnight := began.AddDays(3).Midnight()
+	for _, bad := range []struct {
+		kind form.EventKind
+		at   meter.Quarter
+		more []string
+		want string
+	}{
+		{form.SupplyEnds, midnight, []string{"malo", "51238696781"}, "the contract has no market location 51238696781: it has 41373559241"},
+		{form.SupplyEnds, midnight, []string{"malo", "41373559242"}, "its check digit should be 1, not 2"},
+		{form.SupplyEnds, midnight + 1, nil, "want a local midnight"},
+		{form.SupplyEnds, midnight + 500*96, nil, "more than a year ahead"},
+		{form.SupplyEnds, form.Date{Year: 2026, Month: time.July, Day: 1}.Midnight(), nil, "more than 80 days ago"},
+		{form.SupplyEnds, began.AddDays(-3).Midnight(), nil, "where this gateway's own work begins"},
+		{form.DeviceRemoved, midnight, nil, "lies in the future"},
+		{form.DeviceRemoved, began.AddDays(1).Midnight(), []string{"meter", "roof"}, `there is no meter "roof"`},
+		{form.DeviceRemoved, began.AddDays(1).Midnight(), []string{"meter", "main", "malo", "41373559241"}, "not both"},
+	} {
+		_, err := b.tell(c, bad.kind, bad.at, bad.more...)
+		require.ErrorContains(t, err, bad.want)
+	}
+	var e control.Event
+	require.ErrorContains(t, c.Do(t.Context(), http.MethodPost, control.EventsPath+"?kind=moved_house&at="+midnight.String(), &e), `event "moved_house": want supply_start`)
+	require.ErrorContains(t, c.Do(t.Context(), http.MethodPost, control.EventsPath+"?kind=supply_end&at=tomorrow", &e), "want a quarter-hour boundary")
+	require.Empty(t, b.events(c))
+	require.Empty(t, b.journal(agent.EventTold))
+}
+
+// Two devices that answer in turn, because two heads sit on one line, make one
+// exchange a day and not one a quarter hour.
+func TestDevicesThatAnswerInTurnAreNoFlood(t *testing.T) {
+	b := newBench(t)
+	at := b.home.Since()
+	for n := range 12 {
+		b.device = meter.DeviceID("\x0a\x01SIM\x00\x00\x00\x00" + string(rune('a'+n%2)))
+		b.play(at, at.Add(29*time.Minute))
+		at = at.Add(30 * time.Minute)
+	}
+	b.play(at, began.AddDays(1).At(12, 0))
+	require.Len(t, b.take(rows(3)), 4)
+	require.Len(t, b.events(inside(b.agent(true))), 2)
+}
+
+// A new contract says itself that the supplier changed.
+func TestNewSupplierInTheContractIsAnEvent(t *testing.T) {
+	b := newBench(t)
+	changed := began.AddDays(4).At(15, 0)
+	b.play(b.home.Since(), changed)
+	partner, err := form.ParsePartnerID("9900357000042")
+	require.NoError(t, err)
+	receivers := b.config.Contract.MarketLocations[0].Receivers
+	old := receivers[0].PartnerID
+	receivers[0].PartnerID = partner
+	b.play(changed.Add(time.Minute), began.AddDays(7).At(12, 0))
+	at := began.AddDays(5).Midnight()
+	told := b.take(rows(3))
+	require.Len(t, told, 3)
+	for _, p := range told {
+		require.Equal(t, at, p.Period.To)
+		switch p.PartnerID {
+		case old, receivers[1].PartnerID:
+			require.Equal(t, began.Midnight(), p.Period.From)
+		case partner:
+			require.Equal(t, at, p.Period.From, "what lay before is the business of the one before him")
+		}
+	}
+}
