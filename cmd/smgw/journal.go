@@ -90,6 +90,16 @@ func describeEntry(kind string, detail map[string]string) string {
 		said = sentence(who(), "sends again", payload())
 	case agent.GivenUp:
 		said = sentence(who(), "gives up", payload(), take("because: ", "reason", ""))
+	case agent.EventTold:
+		said = sentence(who(), tells(take), "told as", take("", "id", ""))
+	case agent.EventWithdrawn:
+		said = sentence(who(), "takes back", tells(take), take("told as ", "id", ""))
+	case agent.EventBuilt:
+		said = sentence(take("", "payloads", " payloads"), "for", tells(take), take("told as ", "id", ""))
+	case agent.Imported:
+		said = sentence(who(), "brings", take("", "readings", " readings"), take("of meter ", "meter", ""), take("from ", "from", ""), take("to ", "to", ""))
+	case agent.Decommissioning:
+		said = sentence(who(), "ends this gateway's work", take("at ", "end", ""))
 	case agent.DeviceSeen:
 		said = sentence(take("meter ", "meter", " is"), take("device ", "device", ""), take("and was ", "before", ""))
 	}
@@ -98,6 +108,11 @@ func describeEntry(kind string, detail map[string]string) string {
 		others = append(others, name+"="+rest[name])
 	}
 	return sentence(said, strings.Join(others, " "))
+}
+
+// tells says what an event is, from the details that take takes.
+func tells(take func(before, name, after string) string) string {
+	return sentence(take("", "event", ""), take("of ", "malo", ""), take("of meter ", "meter", ""), take("at ", "at", ""))
 }
 
 func newJournalVerifyCommand() *cobra.Command {
