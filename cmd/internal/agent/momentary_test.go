@@ -260,7 +260,7 @@ func TestFigureOfAnUnsynchronisedClockIsUnusable(t *testing.T) {
 		s.Quality = meter.ClockUnsynchronised
 		return s
 	}
-	b.play(began.At(9, 0), began.At(13, 0))
+	b.play(began.At(9, 0), began.At(13, 1))
 	got := b.moments(9)
 	delete(got, began.At(9, 0).UTC()) // a restarted agent believes such a clock after some readings
 	require.GreaterOrEqual(t, len(got), 4*4)
