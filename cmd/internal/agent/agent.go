@@ -316,7 +316,9 @@ func (a *Agent) step(now meter.Stamp) {
 			a.settle(now.Time)
 		}
 		a.retain(now)
-		a.stepMoments(now)
+		if steady {
+			a.stepMoments(now)
+		}
 	}
 	a.renewal.ask(a, now.Time)
 	causes := a.causes(a.mark(now))

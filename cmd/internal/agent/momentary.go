@@ -232,8 +232,8 @@ func (a *Agent) demand(malo form.MarketLocationID) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.Clock.Now()
-	if clockNeverSet(now.Time) {
-		return fmt.Errorf("the clock is not set (%s): a figure without its instant says nothing", now.Time.Format(time.DateOnly))
+	if clockNeverSet(now.Time) || !a.timeline.steady {
+		return fmt.Errorf("the clock cannot be believed (%s): a figure without its instant says nothing", now.Time.Format(time.RFC3339))
 	}
 	c := a.contractAt(now.Time)
 	if c == nil {

@@ -252,23 +252,39 @@ func TestSilentMeterHasNoPower(t *testing.T) {
 	b.reopen()
 }
 
-func TestFigureOfAnUnsynchronisedClockIsUnusable(t *testing.T) {
+func TestFigureOfAClockThatLostItsSourceIsUnusable(t *testing.T) {
+	b := newRoof(t, crossing)
+	lost := began.At(9, 7)
+	b.distort = func(s meter.Stamp) meter.Stamp {
+		if s.Elapsed = s.Time.Sub(b.home.Since()) + time.Hour; !s.Time.Before(lost) {
+			s.Quality = meter.ClockUnsynchronised
+		}
+		return s
+	}
+	b.play(b.home.Since(), began.At(13, 0))
+	got := b.moments(9)
+	require.GreaterOrEqual(t, len(got), 13*4+1)
+	for at, values := range got {
+		state := form.Quantity{Amount: values[0].Amount, State: form.True}
+		if !at.Before(lost) {
+			state.State, state.Reason = form.Unusable, form.ClockSet
+		}
+		require.Equal(t, state, values[0].Quantity, at)
+		require.Equal(t, b.fedIn(at).String(), values[0].Amount.Decimal.String())
+	}
+}
+
+// A figure whose instant nobody believes says nothing.
+func TestNoMomentByAClockThatIsNotBelieved(t *testing.T) {
 	b := newRoof(t, crossing)
 	b.play(b.home.Since(), began.At(8, 59))
 	clear(b.payloads)
 	b.distort = func(s meter.Stamp) meter.Stamp {
-		s.Quality = meter.ClockUnsynchronised
-		return s
+		return meter.Stamp{Time: s.Time.AddDate(1, 0, 0), Quality: meter.ClockUnsynchronised}
 	}
-	b.play(began.At(9, 0), began.At(13, 1))
-	got := b.moments(9)
-	delete(got, began.At(9, 0).UTC()) // a restarted agent believes such a clock after some readings
-	require.GreaterOrEqual(t, len(got), 4*4)
-	for at, values := range got {
-		require.Equal(t, form.Unusable, values[0].State)
-		require.Equal(t, form.ClockSet, values[0].Reason)
-		require.Equal(t, b.fedIn(at).String(), values[0].Amount.Decimal.String())
-	}
+	a := b.play(began.At(9, 0), began.At(13, 0))
+	require.Empty(t, b.moments(9))
+	require.ErrorContains(t, a.Demand(b.config.Contract.MarketLocations[1].MaLo), "the clock")
 }
 
 func TestRow9OnDemand(t *testing.T) {
