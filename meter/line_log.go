@@ -7,35 +7,45 @@ import (
 )
 
 // foldingLog says that a line was lost and found again, but never fills a log
-// with it: the same loss is said again only after an hour, and of a line that
-// comes and goes no more than a burst is told, then one message each ten
-// minutes. What was left out is counted in the next message that is not.
+// with it: the same loss is said again after an hour, then after two, four …,
+// once a day at least; and of a line that comes and goes, or is lost
+// each time by another error, no more than a burst is told, then one message
+// each toldEach. What was left out is counted in the next message that is not.
 type foldingLog struct {
 	log    *slog.Logger
 	source string
 
 	said    string // the loss that was last said; empty once the line was found
 	saidAt  time.Time
-	told    float64 // messages told, forgotten at one each toldEach
+	again   time.Duration // after which it is said again
+	told    float64       // messages told, forgotten at one each toldEach
 	toldAt  time.Time
 	leftOut int
 }
 
 const (
-	sayAgain = time.Hour
-	burst    = 10
-	toldEach = 10 * time.Minute
+	firstAgain = time.Hour
+	lastAgain  = 24 * time.Hour
+	burst      = 8
+	toldEach   = 4 * time.Hour
 )
 
 // lost says that the line was lost by err and is tried again after the pause.
 func (f *foldingLog) lost(err error, pause time.Duration) {
 	text := err.Error()
-	if text == f.said && time.Since(f.saidAt) < sayAgain {
+	same := text == f.said
+	if same && time.Since(f.saidAt) < f.again {
 		f.leftOut++
 		return
 	}
-	if f.tell(slog.LevelWarn, "meter line lost", slog.String("err", text), slog.Duration("again_in", pause)) {
-		f.said, f.saidAt = text, time.Now()
+	if !f.tell(slog.LevelWarn, "meter line lost", slog.String("error", text), slog.Duration("again_in", pause)) {
+		return
+	}
+	f.said, f.saidAt = text, time.Now()
+	if !same {
+		f.again = firstAgain
+	} else {
+		f.again = min(2*f.again, lastAgain)
 	}
 }
 

@@ -220,32 +220,104 @@ func TestAPauseEndsWhenTheLineIsTold(t *testing.T) {
 	})
 }
 
-// Six hours of a broken port, and of one that comes and goes each second, leave
-// a log that a person can read.
+// brokenReader gives what it has, and then its error.
+type brokenReader struct {
+	io.Reader
+	err error
+}
+
+func (b brokenReader) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if n == 0 && err == io.EOF {
+		err = b.err
+	}
+	return n, err
+}
+
+func (brokenReader) Close() error { return nil }
+
+// A day of every kind of broken port leaves a log that a person can read, and a
+// processor that has nothing to do.
 func TestALineNeverFillsALog(t *testing.T) {
 	telegram := telegrams(1)
-	for name, fault := range map[string]func(*flaky) (io.ReadCloser, error){
-		"gone":     func(*flaky) (io.ReadCloser, error) { return nil, errors.New("no port") },
-		"flickers": func(*flaky) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(telegram)), nil },
-		"many faces": func(f *flaky) (io.ReadCloser, error) {
+	broken := func(what []byte, err error) (io.ReadCloser, error) {
+		return brokenReader{bytes.NewReader(what), err}, nil
+	}
+	ioError := errors.New("input/output error")
+	for name, c := range map[string]struct {
+		fault func(*flaky) (io.ReadCloser, error)
+		tries int64 // a day
+		lines int
+	}{
+		"gone":               {func(*flaky) (io.ReadCloser, error) { return nil, errors.New("no port") }, 24*60*2 + 5, 6},
+		"fails at each read": {func(*flaky) (io.ReadCloser, error) { return broken(nil, ioError) }, 24*60*2 + 5, 6},
+		"noise, then fails":  {func(*flaky) (io.ReadCloser, error) { return broken([]byte("noise"), ioError) }, 24*60*2 + 5, 6},
+		"empty reads":        {func(*flaky) (io.ReadCloser, error) { return broken(nil, nil) }, 24*60*2 + 5, 6},
+		"silent":             {func(*flaky) (io.ReadCloser, error) { near, _ := net.Pipe(); return meter.LimitSilence(near), nil }, 24 * 60, 6},
+		"comes and goes":     {func(*flaky) (io.ReadCloser, error) { return broken(telegram, ioError) }, 24*60*60 + 5, 15},
+		"many faces": {func(f *flaky) (io.ReadCloser, error) {
 			return nil, errors.New(strings.Repeat("x", int(f.tries.Load()%50)))
-		},
+		}, 24*60*2 + 5, 15},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
 				source := &flaky{}
-				source.open = func() (io.ReadCloser, error) { return fault(source) }
+				source.open = func() (io.ReadCloser, error) { return c.fault(source) }
 				stop := run(t, &meter.Line{Source: source, Log: slog.New(slog.NewTextHandler(&log, nil))}, ignore)
-				time.Sleep(6 * time.Hour)
+				time.Sleep(24 * time.Hour)
 				stop()
-				lines := strings.Count(log.String(), "\n")
-				require.Less(t, lines, 6*6+20)
-				require.GreaterOrEqual(t, lines, 5, "it is said again each hour")
+				require.LessOrEqual(t, strings.Count(log.String(), "\n"), c.lines, log.String())
+				require.GreaterOrEqual(t, strings.Count(log.String(), "\n"), 4, "it is said again, ever more seldom")
 				require.Contains(t, log.String(), "left_out=")
+				require.LessOrEqual(t, source.tries.Load(), c.tries)
 			})
 		})
 	}
+}
+
+// A meter that says nothing for a day, and then speaks as if nothing had been.
+func TestALineRecoversAfterASilentDay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		source := &flaky{}
+		source.open = func() (io.ReadCloser, error) {
+			near, far := net.Pipe()
+			go func() {
+				defer far.Close()
+				for {
+					if since := time.Since(began); since < time.Hour || since > 25*time.Hour {
+						if _, err := far.Write(telegrams(1)); err != nil {
+							return
+						}
+					}
+					time.Sleep(time.Second)
+					if far.SetWriteDeadline(time.Now().Add(time.Minute)) != nil {
+						return
+					}
+				}
+			}()
+			return meter.LimitSilence(near), nil
+		}
+		line := &meter.Line{Source: source}
+		stop := run(t, line, ignore)
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		s := line.State()
+		require.True(t, s.Silent)
+		require.Contains(t, s.Error, "not a byte for 1m0s")
+		before := s.Telegrams
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		s = line.State()
+		require.True(t, s.Open)
+		require.False(t, s.Silent)
+		require.Empty(t, s.Error)
+		require.Greater(t, s.Telegrams, before+3500)
+		require.WithinDuration(t, time.Now(), s.LastTelegram, 2*time.Second)
+		stop()
+		time.Sleep(2 * time.Minute)
+	})
 }
 
 func TestALineSaysOnceThatItIsLostAndFound(t *testing.T) {

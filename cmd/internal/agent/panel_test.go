@@ -16,6 +16,7 @@ import (
 	"smgw/board/boardtest"
 	"smgw/buffer"
 	"smgw/cmd/internal/agent"
+	"smgw/cmd/internal/config"
 	"smgw/meter"
 	"smgw/meter/sim"
 )
@@ -69,19 +70,19 @@ func (e *cableEnd) Read(p []byte) (int, error) {
 	}
 }
 
-// boxed runs an agent with a box, beside its telegrams, in a bubble.
-func boxed(t *testing.T, w *cable, options func() agent.Options, during func(*agent.Agent, *buffer.Store)) {
+// boxed runs an agent beside its telegrams in a bubble. with may change what it
+// is wired from.
+func boxed(t *testing.T, w *cable, with func(*bench, *agent.Options), during func(*agent.Agent, *buffer.Store)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		b.clock = since(began.At(12, 0))
 		b.config.ResetOf = "main"
-		o := options()
-		o.Config, o.Store, o.Signer, o.KeyID, o.Client, o.Clock = b.config, b.store, b.key, []byte("key"), b, b.clock
-		o.Log = slog.New(slog.DiscardHandler)
-		o.Source = func(string) (meter.Source, error) { return w, nil }
-		if o.Lamps == nil {
-			o.Lamps = board.Dark{}
+		o := agent.Options{
+			Config: b.config, Store: b.store, Signer: b.key, KeyID: []byte("key"), Client: b, Clock: b.clock,
+			Lamps: board.Dark{}, Log: slog.New(slog.DiscardHandler),
+			Source: func(string) (meter.Source, error) { return w, nil },
 		}
+		with(b, &o)
 		a, err := agent.New(o)
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -93,8 +94,9 @@ func boxed(t *testing.T, w *cable, options func() agent.Options, during func(*ag
 	})
 }
 
-func with(reset board.Reset) func() agent.Options {
-	return func() agent.Options { return agent.Options{Reset: reset} }
+// resetBy wires a reset line.
+func resetBy(reset board.Reset) func(*bench, *agent.Options) {
+	return func(_ *bench, o *agent.Options) { o.Reset = reset }
 }
 
 func telegramOf(home *sim.Household) []byte {
@@ -117,7 +119,7 @@ func TestAStuckHeadIsRestartedWithGrowingPatience(t *testing.T) {
 		}
 		return telegramOf(home), nil
 	}}
-	boxed(t, w, with(reset), func(a *agent.Agent, store *buffer.Store) {
+	boxed(t, w, resetBy(reset), func(a *agent.Agent, store *buffer.Store) {
 		time.Sleep(34 * time.Minute)
 		synctest.Wait()
 		s, err := a.Status()
@@ -156,7 +158,7 @@ func TestHowOftenAHeadIsRestartedInADay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			reset := &boardtest.Reset{}
-			boxed(t, c.cable, with(reset), func(*agent.Agent, *buffer.Store) {
+			boxed(t, c.cable, resetBy(reset), func(*agent.Agent, *buffer.Store) {
 				time.Sleep(24 * time.Hour)
 				synctest.Wait()
 				require.GreaterOrEqual(t, reset.Pulses(), c.least)
@@ -179,7 +181,7 @@ func TestTheAgentRunsOnWithoutAResetLine(t *testing.T) {
 	for name, reset := range map[string]board.Reset{"none": nil, "broken": &boardtest.Reset{Pulled: func() error { return errors.New("input/output error") }}} {
 		t.Run(name, func(t *testing.T) {
 			well.Store(false)
-			boxed(t, w, with(reset), func(a *agent.Agent, _ *buffer.Store) {
+			boxed(t, w, resetBy(reset), func(a *agent.Agent, _ *buffer.Store) {
 				time.Sleep(time.Hour)
 				well.Store(true)
 				time.Sleep(time.Hour)
@@ -197,11 +199,11 @@ func TestTheAgentRunsOnWithoutAResetLine(t *testing.T) {
 func TestTheButtonAsksTheLamps(t *testing.T) {
 	lamps := &boardtest.Lamps{}
 	var button boardtest.Button
-	options := func() agent.Options {
+	press := func(_ *bench, o *agent.Options) {
 		button = boardtest.NewButton()
-		return agent.Options{Lamps: lamps, Button: button}
+		o.Lamps, o.Button = lamps, button
 	}
-	boxed(t, &cable{gone: true}, options, func(*agent.Agent, *buffer.Store) {
+	boxed(t, &cable{gone: true}, press, func(*agent.Agent, *buffer.Store) {
 		time.Sleep(time.Minute)
 		button.Press(board.Short)
 		button.Press(board.Long)
@@ -209,5 +211,66 @@ func TestTheButtonAsksTheLamps(t *testing.T) {
 		require.Equal(t, []string{"self-test", "0001"}, lamps.Played())
 		shown := lamps.Shown()
 		require.Equal(t, []board.Cause{board.ReaderSilent}, shown[len(shown)-1])
+	})
+}
+
+// Two meters at one gateway: one is silent for a day, and the other does not
+// notice. Then it is exchanged.
+func TestTwoMetersAtOneGateway(t *testing.T) {
+	home := sim.NewHousehold(sim.Options{Seed: 7, Since: began.At(0, 0)})
+	silentFrom, silentTo, exchanged := began.At(14, 0), began.At(14, 0).Add(24*time.Hour), began.At(14, 0).Add(30*time.Hour)
+	clock := since(began.At(12, 0))
+	devices := []meter.DeviceID{"\x0a\x01TES\x00\x00\x00\x00\x2a", "\x0a\x01TES\x00\x00\x00\x00\x2b", "\x0a\x01TES\x00\x00\x00\x00\x2c"}
+	telegram := func(d meter.DeviceID) []byte {
+		return sim.NewMeter(home, sim.Models[0], d).AppendTelegram(nil, clock.Now().Time)
+	}
+	cables := map[string]*cable{
+		"main": {bytes: func() ([]byte, error) { return telegram(devices[0]), nil }},
+		"roof": {bytes: func() ([]byte, error) {
+			switch now := clock.Now().Time; {
+			case now.Before(silentFrom):
+				return telegram(devices[1]), nil
+			case now.Before(silentTo):
+				return nil, nil
+			case now.Before(exchanged):
+				return telegram(devices[1]), nil
+			}
+			return telegram(devices[2]), nil
+		}},
+	}
+	two := func(b *bench, o *agent.Options) {
+		b.config.Meters = []config.Meter{{Name: "main", Port: "main"}, {Name: "roof", Port: "roof"}}
+		o.Source = func(port string) (meter.Source, error) { return cables[port], nil }
+	}
+	boxed(t, nil, two, func(a *agent.Agent, store *buffer.Store) {
+		until := func(at time.Time) {
+			time.Sleep(at.Sub(clock.Now().Time))
+			synctest.Wait()
+		}
+		causes := func() []board.Cause {
+			s, err := a.Status()
+			require.NoError(t, err)
+			return s.Causes
+		}
+		until(silentFrom.Add(-time.Minute))
+		require.Empty(t, causes())
+		until(silentTo.Add(-time.Minute))
+		require.Equal(t, []board.Cause{board.ReaderSilent}, causes())
+		until(silentTo.Add(2 * time.Minute))
+		require.Empty(t, causes(), "it recovers by itself")
+		until(exchanged.Add(2 * time.Hour).Add(time.Minute))
+
+		kept := func(name string, device meter.DeviceID, from, to time.Time) (n int) {
+			all, err := store.Boundaries(name, meter.QuarterOf(from), meter.QuarterOf(to)-1)
+			require.NoError(t, err)
+			for _, b := range all {
+				require.Equal(t, device, b.Device, "%s at %v", name, b.Boundary.Time())
+			}
+			return len(all)
+		}
+		require.Equal(t, 4*32, kept("main", devices[0], silentFrom, exchanged.Add(2*time.Hour)))
+		require.Equal(t, 0, kept("roof", devices[1], silentFrom.Add(15*time.Minute), silentTo))
+		require.Equal(t, 4*6-1, kept("roof", devices[1], silentTo.Add(15*time.Minute), exchanged))
+		require.Equal(t, 7, kept("roof", devices[2], exchanged.Add(15*time.Minute), exchanged.Add(2*time.Hour)))
 	})
 }
