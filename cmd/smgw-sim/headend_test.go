@@ -78,7 +78,7 @@ func payloadsOf(t *testing.T, contract, gatewayID string) []form.Payload {
 	day := form.Date{Year: 2026, Month: time.November, Day: 1}
 	var payloads []form.Payload
 	for _, due := range form.Plan(c, day, day) {
-		p, err := form.Build(c, due, nil)
+		p, err := c.Always().Build(due, nil)
 		require.NoError(t, err)
 		p.Gateway = gatewayID
 		payloads = append(payloads, p)

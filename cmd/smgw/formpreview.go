@@ -40,12 +40,12 @@ month (2026-10), a day (2026-10-25), several (2026-10-23..2026-10-26, both
 included) or from one boundary to another, in RFC 3339. Readings from before the
 period are used as well: whether a reading is plausible depends on them.
 
-Where the contract changed within the period, give --config for each version, the
-oldest first; each but the first says in [contract] from when it holds.`,
+Where the contract changed within the period, give --config for each version; all but
+the first say in [contract] from when they hold.`,
 		Example: "  smgw form preview --config smgw.toml --readings october.csv --malo 41373559241 --row 7 --period 2026-10",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			history, err := loadHistory(files)
+			history, err := config.LoadHistory(files...)
 			if err != nil {
 				return err
 			}
@@ -98,30 +98,7 @@ func readTable(path string) ([]meter.BoundaryReading, error) {
 }
 
 func historyFlag(flags *pflag.FlagSet, files *[]string) {
-	flags.StringArrayVar(files, "config", []string{"/etc/smgw/smgw.toml"}, "configuration; [contract] and its market locations are enough. Several: versions, the oldest first")
-}
-
-// loadHistory reads the versions of a contract, the oldest first.
-func loadHistory(files []string) (*form.History, error) {
-	var h *form.History
-	for i, file := range files {
-		c, err := config.LoadContract(file)
-		switch {
-		case err != nil:
-			return nil, err
-		case i == 0:
-			h = c.Always()
-			continue
-		case c.From == form.Date{}:
-			return nil, fmt.Errorf("%s: [contract] has no from: of several versions each but the first says from which day it holds, as from = \"2026-12-01\"", file)
-		}
-		v := form.Version{From: c.From.Midnight(), Contract: c}
-		if v.From <= h.Versions[i-1].From {
-			return nil, fmt.Errorf("%s: holds from %s, which is not after the version before it: give the oldest first", file, c.From)
-		}
-		h.Versions = append(h.Versions, v)
-	}
-	return h, nil
+	flags.StringArrayVar(files, "config", []string{"/etc/smgw/smgw.toml"}, "configuration; [contract] and its market locations are enough. Several: its versions")
 }
 
 // writePreview writes a preview for people.

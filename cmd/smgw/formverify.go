@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"smgw/cmd/internal/config"
 	"smgw/meter/form"
 	"smgw/meter/form/wire"
 	"smgw/tls/identity"
@@ -46,8 +47,8 @@ file should begin some days before the period: what is plausible depends on
 earlier readings. Payloads of events, corrections and what was settled on the 8th
 are rebuilt as they were made.
 
-Where the contract changed within the period, give --config for each version, the
-oldest first; each but the first says in [contract] from when it holds.
+Where the contract changed within the period, give --config for each version; all but
+the first say in [contract] from when they hold.
 
 With --certificate, the gateway's signature certificate, the signature is checked
 first. Without it anybody may have written the payload. The exit status is 1 when
@@ -55,7 +56,7 @@ the payload does not follow from the readings.`,
 		Example: "  smgw form verify 5aaae038ffed78da7915ace0d850ee0e --readings october.csv --config smgw.toml --certificate signature.cert.pem",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			history, err := loadHistory(files)
+			history, err := config.LoadHistory(files...)
 			if err != nil {
 				return err
 			}

@@ -55,7 +55,7 @@ func verifyBench(t *testing.T) (dir string) {
 	write("november.csv", table.Bytes())
 	write("other.csv", bytes.Replace(table.Bytes(), []byte("2026-11-03T11:00:00Z,"), []byte("2026-11-04T11:00:00Z,"), 1))
 
-	p, err := form.Build(contract, d, all)
+	p, err := contract.Always().Build(d, all)
 	require.NoError(t, err)
 	p.Gateway = "ESMG0000000001"
 	encoded, err := wire.Encode(&p)
@@ -95,7 +95,7 @@ func historyBench(t *testing.T) (dir string) {
 	require.NoError(t, err)
 	replaced := regexp.MustCompile(`transformer_factor = \d+`).ReplaceAll(text, []byte("transformer_factor = 77"))
 	write("next.toml", bytes.Replace(replaced, []byte("[contract]\n"), []byte("[contract]\nfrom = \"2026-11-16\"\n"), 1))
-	h, err := loadHistory([]string{filepath.Join(dir, "smgw.toml"), filepath.Join(dir, "next.toml")})
+	h, err := config.LoadHistory(filepath.Join(dir, "next.toml"), filepath.Join(dir, "smgw.toml"))
 	require.NoError(t, err)
 
 	first := form.Date{Year: 2026, Month: 11, Day: 1}
@@ -166,10 +166,10 @@ func TestFormVerifyOfAChangedContract(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, out, `"revision":1,"supersedes":"`)
 
-	_, err = verify("month --config next.toml --config smgw.toml")
-	require.ErrorContains(t, err, "smgw.toml: [contract] has no from")
-	_, err = verify("month --config smgw.toml --config next.toml --config next.toml")
-	require.ErrorContains(t, err, "next.toml: holds from 2026-11-16, which is not after the version before it")
+	_, err = verify("month --config smgw.toml --config next.toml --config smgw.toml")
+	require.ErrorContains(t, err, "smgw.toml and smgw.toml: neither [contract] has a from: of several versions all but the first say from which day they hold")
+	_, err = verify("month --config next.toml --config smgw.toml --config next.toml")
+	require.ErrorContains(t, err, "next.toml and next.toml: both contracts hold from 2026-11-16")
 }
 
 func anotherKey(t *testing.T) *ecdsa.PrivateKey {

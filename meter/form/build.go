@@ -9,11 +9,6 @@ import (
 	"smgw/meter"
 )
 
-// Build makes the payload of a Due of a contract alone (History.Build).
-func Build(c *Contract, d Due, readings []meter.BoundaryReading) (Payload, error) {
-	return c.Always().Build(d, readings)
-}
-
 // Build makes the payload of a Due from the boundary readings of the market
 // location's meter. It is a function of its arguments alone, and the order of
 // the readings does not matter. Readings before the period are used too: what

@@ -261,7 +261,7 @@ func TestBuildReportsTariffsThatDoNotAddUp(t *testing.T) {
 		100: nil,
 		99:  {{Kind: form.TariffSum, From: d.Period.To, To: d.Period.To, Count: 1}},
 	} {
-		p, err := form.Build(c, d, []meter.BoundaryReading{at(obis.Drawn, 1000), at(obis.DrawnT1, 700), at(obis.DrawnT2, 200), at(obis.DrawnError, wh)})
+		p, err := c.Always().Build(d, []meter.BoundaryReading{at(obis.Drawn, 1000), at(obis.DrawnT1, 700), at(obis.DrawnT2, 200), at(obis.DrawnError, wh)})
 		require.NoError(t, err)
 		require.Equal(t, notices, p.Notices)
 	}
@@ -281,9 +281,9 @@ func TestBeforeCommissioningIsAbsentForThatReason(t *testing.T) {
 func TestBuildMakesWhatThePlanSays(t *testing.T) {
 	c := contract(t, form.ClassB)
 	d := due(t, c, "2026-10-26", 5, form.UENB) // Friday to Sunday, with the hour of winter time
-	p, err := form.Build(c, d, nil)
+	p, err := c.Always().Build(d, nil)
 	require.NoError(t, err)
-	require.NoError(t, c.Permits(&p))
+	require.NoError(t, c.Always().Permits(&p))
 	require.Equal(t, form.UENB, p.To)
 	require.Equal(t, c.MarketLocations[0].Receivers[2].PartnerID, p.PartnerID)
 	require.Equal(t, c.MeLo, p.MeLo)
@@ -298,7 +298,7 @@ func TestBuildMakesWhatThePlanSays(t *testing.T) {
 func TestDefaultDeny(t *testing.T) {
 	c := contract(t, form.ClassB)
 	d := due(t, c, "2026-11-02", 5, form.NB)
-	good, err := form.Build(c, d, nil)
+	good, err := c.Always().Build(d, nil)
 	require.NoError(t, err)
 	other := location(t, fedInMaLo, form.ClassE)
 
@@ -324,9 +324,9 @@ func TestDefaultDeny(t *testing.T) {
 		p.Values = slices.Clone(good.Values)
 		spoil(&d, &p)
 		var denied *form.DeniedError
-		_, err := form.Build(c, d, nil)
+		_, err := c.Always().Build(d, nil)
 		require.ErrorAs(t, err, &denied, "build %s", name)
-		require.ErrorAs(t, c.Permits(&p), &denied, "permit %s", name)
+		require.ErrorAs(t, c.Always().Permits(&p), &denied, "permit %s", name)
 	}
 
 	payloads := map[string]func(*form.Payload){
@@ -344,7 +344,7 @@ func TestDefaultDeny(t *testing.T) {
 		p.Values = slices.Clone(good.Values)
 		spoil(&p)
 		var denied *form.DeniedError
-		require.ErrorAs(t, c.Permits(&p), &denied, name)
+		require.ErrorAs(t, c.Always().Permits(&p), &denied, name)
 	}
 }
 
@@ -398,7 +398,7 @@ func TestDenialSaysWhyForEveryRow(t *testing.T) {
 		for letter, class := range class {
 			c := contract(t, class)
 			denied := func(d form.Due, why string) {
-				_, err := form.Build(c, d, nil)
+				_, err := c.Always().Build(d, nil)
 				var e *form.DeniedError
 				require.ErrorAs(t, err, &e, "row %d", d.Row)
 				require.Equal(t, form.DeniedError{Row: d.Row, MaLo: d.MaLo, Why: why}, *e)
@@ -415,7 +415,7 @@ func TestDenialSaysWhyForEveryRow(t *testing.T) {
 					denied(d, "it is not a regular row: it is due on demand, and says one instant")
 				default:
 					require.Contains(t, test.to, role.String())
-					_, err := form.Build(c, d, nil)
+					_, err := c.Always().Build(d, nil)
 					require.NoError(t, err)
 					d.Period.From--
 					denied(d, test.period)
@@ -495,10 +495,10 @@ func TestBuildingAgainInAnyOrderMakesTheSame(t *testing.T) {
 			all = append(all, all[rapid.IntRange(0, len(all)-1).Draw(t, "which")])
 			all[len(all)-1].Offset = time.Duration(rapid.IntRange(-30, 30).Draw(t, "offset")) * time.Second
 		}
-		want, err := form.Build(c, d, all)
+		want, err := c.Always().Build(d, all)
 		require.NoError(t, err)
 		before := fmt.Sprint(all)
-		got, err := form.Build(c, d, rapid.Permutation(all).Draw(t, "order"))
+		got, err := c.Always().Build(d, rapid.Permutation(all).Draw(t, "order"))
 		require.NoError(t, err)
 		require.Equal(t, fmt.Sprint(want), fmt.Sprint(got))
 		require.Equal(t, before, fmt.Sprint(all), "readings are left as they are")

@@ -161,15 +161,15 @@ func TestPlanCoversEachQuarterHourOnceFrom2020To2040(t *testing.T) {
 func TestSettledCutsThePlanAnywhere(t *testing.T) {
 	c := contract(t, form.ClassB, form.ClassE)
 	from, to := midnight(t, "2026-10-20"), midnight(t, "2027-01-10")
-	whole := c.Settled(from, to)
+	whole := c.Always().Settled(from, to)
 	require.Equal(t, form.Plan(c, date(t, "2026-10-21"), date(t, "2027-01-10")), whole)
 	var pieces []form.Due
 	for q := from; q < to; q += 7 {
-		pieces = append(pieces, c.Settled(q, min(q+7, to))...)
+		pieces = append(pieces, c.Always().Settled(q, min(q+7, to))...)
 	}
 	require.Equal(t, whole, pieces)
-	require.Empty(t, c.Settled(to, to))
-	require.Empty(t, c.Settled(to, from))
+	require.Empty(t, c.Always().Settled(to, to))
+	require.Empty(t, c.Always().Settled(to, from))
 }
 
 func TestParsePeriod(t *testing.T) {

@@ -48,7 +48,7 @@ func TestWhatIsPreliminaryIsSettled(t *testing.T) {
 				v := p.Values[1]
 				v.At = max(0, v.At-start(t))
 				require.Equal(t, "max_power 1-0:1.8.0 "+want, describe(v))
-				diff, err := form.Verify(c, &p, all)
+				diff, err := c.Always().Verify(&p, all)
 				require.NoError(t, err)
 				require.Nil(t, diff)
 				return p
@@ -125,9 +125,9 @@ func TestALateReadingCorrectsWhatItFills(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		all := household(t, d.Period.From, d.Period.To)
 		late := rapid.IntRange(1, len(all)-2).Draw(t, "late")
-		before, err := form.Build(c, d, append(all[:late:late], all[late+1:]...))
+		before, err := c.Always().Build(d, append(all[:late:late], all[late+1:]...))
 		require.NoError(t, err)
-		after, err := form.Build(c, d, all)
+		after, err := c.Always().Build(d, all)
 		require.NoError(t, err)
 		for i, q := range before.Values[0].Intervals {
 			touched := all[late].Boundary-d.Period.From == meter.Quarter(i) || all[late].Boundary-d.Period.From == meter.Quarter(i)+1

@@ -20,10 +20,6 @@ func (e *DeniedError) Error() string {
 	return fmt.Sprintf("row %d for market location %s: %s", e.Row, e.MaLo, e.Why)
 }
 
-// Permits reports whether the contract alone entitles a payload that somebody
-// built (History.Permits).
-func (c *Contract) Permits(p *Payload) error { return c.Always().Permits(p) }
-
 // Permits reports whether the contract that held entitles a payload that somebody
 // built: row, class, receiver, period and values. A history from the beginning of
 // time does not know where a gateway's work begins or ends, and takes any part of

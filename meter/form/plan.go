@@ -63,9 +63,6 @@ func (h *History) Settled(after, upTo meter.Quarter) []Due {
 	return slices.DeleteFunc(due, func(d Due) bool { return d.Period.To <= after || upTo < d.Period.To })
 }
 
-// Settled lists the regular payloads of the contract alone (History.Settled).
-func (c *Contract) Settled(after, upTo meter.Quarter) []Due { return c.Always().Settled(after, upTo) }
-
 // FinalOn is the local day on which what is still preliminary in the payload is
 // settled: the 8th calendar day (FORM.md, When).
 func (d Due) FinalOn() Date {

@@ -59,7 +59,7 @@ func TestSubstitutesNameTheirInputs(t *testing.T) {
 	for i := range all {
 		all[i].Boundary += from - start(t) - 2 // the first gap began before the period
 	}
-	p, err := form.Build(c, d, all)
+	p, err := c.Always().Build(d, all)
 	require.NoError(t, err)
 	require.Equal(t, []form.Notice{
 		{Kind: form.Interpolated, From: from - 2, To: from + 1, Count: 1},
@@ -67,13 +67,13 @@ func TestSubstitutesNameTheirInputs(t *testing.T) {
 	}, p.Notices)
 	require.Equal(t, form.Interpolation, p.Values[0].Intervals[0].Method)
 	require.Equal(t, "0.1", p.Values[0].Intervals[0].Amount.Decimal.String())
-	require.NoError(t, c.Permits(&p))
+	require.NoError(t, c.Always().Permits(&p))
 
-	found, err := form.Verify(c, &p, all)
+	found, err := c.Always().Verify(&p, all)
 	require.NoError(t, err)
 	require.Nil(t, found)
 	p.Notices = p.Notices[1:]
-	found, err = form.Verify(c, &p, all)
+	found, err = c.Always().Verify(&p, all)
 	require.NoError(t, err)
 	require.Contains(t, found.Notice, "interpolated")
 }

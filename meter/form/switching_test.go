@@ -118,12 +118,12 @@ func TestTariffsAndWhatIsLeftAreTheEnergy(t *testing.T) {
 func TestGatewayTariffsArePermitted(t *testing.T) {
 	c := switched(t, "06:00", "22:00")
 	d := due(t, c, "2026-11-01", 7, form.NB)
-	p, err := form.Build(c, d, nil)
+	p, err := c.Always().Build(d, nil)
 	require.NoError(t, err)
-	require.NoError(t, c.Permits(&p))
+	require.NoError(t, c.Always().Permits(&p))
 	c.MarketLocations[0].HighTimes = nil
 	var denied *form.DeniedError
-	require.ErrorAs(t, c.Permits(&p), &denied, "energies where the meter has registers")
+	require.ErrorAs(t, c.Always().Permits(&p), &denied, "energies where the meter has registers")
 }
 
 func TestClockTimesAndDaysThatAreNone(t *testing.T) {

@@ -52,11 +52,6 @@ func (h *History) Verify(p *Payload, readings []meter.BoundaryReading) (first *D
 	return first, nil
 }
 
-// Verify is History.Verify of the contract alone.
-func Verify(c *Contract, p *Payload, readings []meter.BoundaryReading) (*Difference, error) {
-	return c.Always().Verify(p, readings)
-}
-
 // final reports whether the payload was made by BuildFinal, as far as one can see.
 func (p *Payload) final() bool {
 	return slices.ContainsFunc(p.Values, func(v Value) bool {

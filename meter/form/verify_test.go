@@ -18,10 +18,10 @@ func TestWhatIsBuiltFollowsFromItsReadings(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := due(t, c, "2026-11-04", 6, form.LF)
 		all := household(t, d.Period.From, d.Period.To)
-		p, err := form.Build(c, d, all)
+		p, err := c.Always().Build(d, all)
 		require.NoError(t, err)
 		p.Gateway, p.Notices = "G1", []form.Notice{{Kind: "store_damaged", From: d.Period.From, To: d.Period.To, Count: 3}}
-		got, err := form.Verify(c, &p, rapid.Permutation(all).Draw(t, "order"))
+		got, err := c.Always().Verify(&p, rapid.Permutation(all).Draw(t, "order"))
 		require.NoError(t, err)
 		require.Nil(t, got)
 
@@ -41,7 +41,7 @@ func TestWhatIsBuiltFollowsFromItsReadings(t *testing.T) {
 		case 4:
 			changed.Warning = form.OffsetWarning
 		}
-		got, err = form.Verify(c, &p, all)
+		got, err = c.Always().Verify(&p, all)
 		require.NoError(t, err)
 		require.Equal(t, d.Period.From+meter.Quarter(i), got.Payload.At)
 		require.Equal(t, []form.Quantity{*changed}, got.Payload.Intervals)
@@ -59,7 +59,7 @@ func TestVerifyFindsTheFirstDifference(t *testing.T) {
 		all[i].Boundary = d.Period.To
 	}
 	all[0].Boundary = d.Period.From
-	good, err := form.Build(c, d, all)
+	good, err := c.Always().Build(d, all)
 	require.NoError(t, err)
 	require.Len(t, good.Notices, 1)
 
@@ -77,7 +77,7 @@ func TestVerifyFindsTheFirstDifference(t *testing.T) {
 		p := good
 		p.Values = slices.Clone(good.Values)
 		test.spoil(&p)
-		got, err := form.Verify(c, &p, all)
+		got, err := c.Always().Verify(&p, all)
 		require.NoError(t, err, name)
 		require.NotNil(t, got, name)
 		if got.Payload != nil {
@@ -87,16 +87,16 @@ func TestVerifyFindsTheFirstDifference(t *testing.T) {
 		}
 	}
 
-	got, err := form.Verify(c, &good, all)
+	got, err := c.Always().Verify(&good, all)
 	require.NoError(t, err)
 	require.Nil(t, got)
 	good.Notices = nil
-	got, err = form.Verify(c, &good, all)
+	got, err = c.Always().Verify(&good, all)
 	require.NoError(t, err)
 	require.Contains(t, got.Notice, "those of the readings [{tariff_sum ")
 
 	good.Row = 8
-	_, err = form.Verify(c, &good, all)
+	_, err = c.Always().Verify(&good, all)
 	var denied *form.DeniedError
 	require.ErrorAs(t, err, &denied)
 }

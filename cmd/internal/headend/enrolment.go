@@ -16,7 +16,9 @@ import (
 	"smgw/tls/identity"
 )
 
-const contractFile = "contract.toml"
+// contractFile is a gateway's contract; versions that hold from a later day stand
+// beside it, as contract-2026-12-01.toml.
+const contractFile, contractFiles = "contract.toml", "contract*.toml"
 
 // enrolment is the folder of gateways. It is read anew for every request, so
 // that enrolling and renewing need no restart: a bench has few gateways.
@@ -26,9 +28,9 @@ func (e enrolment) of(gatewayID string) string { return filepath.Join(e.dir, "ga
 
 // gateway is one enrolled gateway.
 type gateway struct {
-	id       string
-	contract *form.Contract
-	keys     []*x509.Certificate // signature certificates
+	id        string
+	contracts *form.History
+	keys      []*x509.Certificate // signature certificates
 }
 
 // errNotEnrolled: a certificate of the PKI, and no gateway we know.
@@ -59,7 +61,14 @@ func (e enrolment) load(id string) (*gateway, error) {
 	if g.keys, err = e.certificates(id, identity.Signature); err != nil {
 		return nil, err
 	}
-	if g.contract, err = config.LoadContract(filepath.Join(e.of(id), contractFile)); err != nil {
+	files, err := filepath.Glob(filepath.Join(e.of(id), contractFiles))
+	if err == nil && len(files) == 0 {
+		err = fmt.Errorf("%s is missing: smgw-sim pki enrol writes it", contractFile)
+	}
+	if err == nil {
+		g.contracts, err = config.LoadHistory(files...)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("contract of gateway %s: %w", id, err)
 	}
 	return g, nil

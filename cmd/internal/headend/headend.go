@@ -8,7 +8,8 @@
 //	headend.key.pem headend.cert.pem roots.pem    who it is, whom it trusts
 //	gateways/ID/tls.cert.pem                      the gateways enrolled: their certificates,
 //	gateways/ID/signature.cert.pem                where a pair is renewed the old one beside
-//	gateways/ID/contract.toml                     it as tls-2.cert.pem, and what they may send
+//	gateways/ID/contract.toml                     it as tls-2.cert.pem, and what they may send;
+//	gateways/ID/contract-2026-12-01.toml          versions that say from when they hold
 //	deliveries.db                                 what they delivered
 package headend
 

@@ -130,7 +130,7 @@ func october(t *testing.T) form.Payload {
 	day := form.Date{Year: 2026, Month: time.November, Day: 1}
 	for _, due := range form.Plan(c, day, day) {
 		if due.Row == 7 && due.To == form.NB {
-			p, err := form.Build(c, due, nil)
+			p, err := c.Always().Build(due, nil)
 			require.NoError(t, err)
 			p.Gateway = "gateway-1"
 			return p

@@ -83,7 +83,7 @@ func (h *HeadEnd) receive(w http.ResponseWriter, r *http.Request, id string) (st
 		return false, refuse(http.StatusBadRequest, "id-mismatch", "the payload's id is %s, not %s", want, id)
 	}
 	permit := func() error {
-		if err := sender.contract.Permits(payload); err != nil {
+		if err := sender.contracts.Permits(payload); err != nil {
 			return notPermitted(err)
 		}
 		return nil
