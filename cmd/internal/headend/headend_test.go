@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -241,6 +242,38 @@ func TestItRefusesWhatIsNotRight(t *testing.T) {
 		})
 	}
 	require.Empty(t, b.deliveries(t))
+}
+
+func TestItJudgesByTheContractThatHeld(t *testing.T) {
+	b := newBench(t)
+	folder := filepath.Join(b.dir, "gateways", "gateway-1")
+	later := strings.Replace(configtest.ClassB, "[contract]\n", "[contract]\nfrom = \"2026-10-15\"\n", 1)
+	c, err := config.ParseContract([]byte(configtest.ClassB))
+	require.NoError(t, err)
+	old, ok := c.MarketLocations[0].Receiver(form.NB)
+	require.True(t, ok)
+	later = strings.ReplaceAll(later, old.PartnerID.String(), "9900357000099")
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "contract-2026-10-15.toml"), []byte(later), 0o600))
+
+	h, err := config.LoadHistory(filepath.Join(folder, "contract.toml"), filepath.Join(folder, "contract-2026-10-15.toml"))
+	require.NoError(t, err)
+	first := form.Date{Year: 2026, Month: time.October, Day: 1}
+	parts := 0
+	for _, due := range h.Settled(first.Midnight(), first.FirstOfNextMonth().Midnight()) {
+		if due.Row != 7 || due.To != form.NB {
+			continue
+		}
+		p, err := h.Build(due, nil)
+		require.NoError(t, err)
+		p.Gateway = "gateway-1"
+		require.Equal(t, deliver.Stored, b.deliver(t, p).Outcome)
+		parts++
+	}
+	require.Equal(t, 2, parts)
+
+	whole := b.deliver(t, october(t))
+	require.Equal(t, 422, whole.Status, "it has days of another network operator")
+	require.Contains(t, whole.Problem.Detail, "NB is market partner 9900357000099")
 }
 
 func TestNoChangedByteGetsIn(t *testing.T) {
