@@ -229,7 +229,7 @@ func (p *Ports) release(o *openPort) {
 
 func pluggedIn(readers []Reader) string {
 	if len(readers) == 0 {
-		return "no USB reader is plugged in"
+		return "no USB reader is plugged in (dmesg shows what happens when one is)"
 	}
 	return "plugged in: " + listed(readers)
 }

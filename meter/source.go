@@ -97,7 +97,15 @@ func (p *Ports) sourceAt(path string) (Source, error) {
 	if _, err := os.Lstat(path); err == nil { // a link whose port is not there now
 		return &serialPort{ports: p, path: path}, nil
 	}
+	if port := filepath.Join("/dev", path); strings.HasPrefix(path, "tty") || exists(port) {
+		return nil, fmt.Errorf("source %q: there is no such file; did you mean %s?", path, port)
+	}
 	return nil, fmt.Errorf("source %q: there is no such file; for a serial port that appears there later write serial:%s", path, path)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // file is a recording.
@@ -106,7 +114,12 @@ type file string
 func (f file) Live() bool     { return false }
 func (f file) String() string { return "file:" + string(f) }
 
-func (f file) Open(context.Context) (io.ReadCloser, error) { return os.Open(string(f)) }
+func (f file) Open(context.Context) (io.ReadCloser, error) {
+	if info, err := os.Stat(string(f)); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("%s is a folder: want a recording in it", string(f))
+	}
+	return os.Open(string(f))
+}
 
 // stdin is standard input.
 type stdin struct{}

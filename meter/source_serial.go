@@ -28,6 +28,14 @@ type serialPort struct {
 // adapter came back under another name, or a link was moved to another port.
 var errGone = errors.New("the port is no longer there, or another one has taken its name")
 
+// errUnplugged is how the kernel says it: the far end hung up.
+var errUnplugged = errors.New("the reader was unplugged, or its adapter failed")
+
+func hungUp(err error) bool {
+	port, ok := errors.AsType[*serial.PortError](err)
+	return ok && port.Code() == serial.PortClosed || errors.Is(err, unix.EIO) || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ENODEV)
+}
+
 func (s *serialPort) Live() bool { return true }
 
 func (s *serialPort) String() string {
@@ -63,6 +71,9 @@ func (s *serialPort) Open(context.Context) (io.ReadCloser, error) {
 	node, err := os.Stat(path)
 	if err != nil {
 		return nil, err
+	}
+	if node.IsDir() {
+		return nil, fmt.Errorf("open %s: this is a folder, no serial port; %s", path, pluggedIn(s.ports.readers()))
 	}
 	if other := s.ports.holder(node); other != nil {
 		return nil, &BusyError{path, "this agent, for another meter, as " + other.String() + ","}
@@ -151,6 +162,9 @@ func (o *openPort) Read(p []byte) (int, error) {
 			return 0, os.ErrClosed
 		}
 		n, err := o.port.Read(p)
+		if hungUp(err) {
+			err = errUnplugged
+		}
 		if err != nil {
 			return n, fmt.Errorf("read %s: %w", o.path, err)
 		}

@@ -36,6 +36,7 @@ func TestASourceIsNamedAsPeopleNameIt(t *testing.T) {
 		dangling:                    {"serial:" + dangling, true},
 		"/dev/ttyNobodyHas":         {"serial:/dev/ttyNobodyHas", true},
 		"serial:/nothing":           {"serial:/nothing", true},
+		"usb:A50285BI":              {"usb:A50285BI", true},
 		"tcp://192.168.1.20:7000":   {"tcp://192.168.1.20:7000", true},
 		"tcp://[fe80::1%eth0]:7000": {"tcp://[fe80::1%eth0]:7000", true},
 	} {
@@ -58,6 +59,8 @@ func TestASourceIsNamedAsPeopleNameIt(t *testing.T) {
 		"file:":                "want a serial port",
 		folder:                 "is a folder",
 		folder + "/nothing":    "write serial:",
+		"ttyUSB7":              "did you mean /dev/ttyUSB7?",
+		"usb:":                 "want a serial port",
 		recording + "/nothing": "not a directory",
 	} {
 		_, err := meter.ParseSource(spec)
@@ -71,4 +74,10 @@ func TestAPortThatCannotBeOpenedSaysWhatToDo(t *testing.T) {
 	_, err = source.Open(t.Context())
 	require.ErrorContains(t, err, "open /dev/null")
 	require.ErrorContains(t, err, "this is no serial port")
+	for spec, want := range map[string]string{"serial:" + t.TempDir(): "this is a folder, no serial port", "file:" + t.TempDir(): "is a folder: want a recording in it"} {
+		source, err := meter.ParseSource(spec)
+		require.NoError(t, err)
+		_, err = source.Open(t.Context())
+		require.ErrorContains(t, err, want)
+	}
 }

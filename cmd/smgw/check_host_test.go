@@ -62,8 +62,8 @@ func TestCheckSaysWhyAMetersPortCannotBeRead(t *testing.T) {
 		return portWarnings(ports, source)
 	}
 	path := filepath.Join(ports.Dev, "ttyUSB0")
-	require.Equal(t, []string{path + ": no such file or directory; no USB reader is plugged in. Plug the reader in, or correct port"}, warned("serial:"+path))
-	require.Equal(t, []string{"no reader with the USB serial number A5 is plugged in; no USB reader is plugged in. Plug the reader in, or correct port"}, warned("usb:A5"))
+	require.Equal(t, []string{path + ": no such file or directory; no USB reader is plugged in (dmesg shows what happens when one is). Plug the reader in, or correct port"}, warned("serial:"+path))
+	require.Equal(t, []string{"no reader with the USB serial number A5 is plugged in; no USB reader is plugged in (dmesg shows what happens when one is). Plug the reader in, or correct port"}, warned("usb:A5"))
 	require.Contains(t, warned("file:" + path)[0], "the recording cannot be read: stat "+path)
 	require.Empty(t, warned("tcp://127.0.0.1:1"))
 

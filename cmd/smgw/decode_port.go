@@ -126,7 +126,7 @@ func explainOpen(source meter.Source, err error) error {
 		return explainDial(source, address, err)
 	}
 	if used, ok := errors.AsType[*meter.BusyError](err); ok {
-		return busy(used.Path, cmp.Or(used.By, "another program"))
+		return busy(used.Path, cmp.Or(used.By, "another program (sudo fuser --verbose "+used.Path+" names it)"))
 	}
 	path, isPort := strings.CutPrefix(source.String(), "serial:")
 	if !isPort {
@@ -143,6 +143,8 @@ func explainOpen(source meter.Source, err error) error {
 	case errors.Is(err, fs.ErrPermission) || code == serial.PermissionDenied:
 		return fmt.Errorf(`%s: no permission. Become a member of the group that owns it, then log in again:
   sudo usermod -aG %s $USER`, path, groupOf(path))
+	case isFolder(path):
+		return fmt.Errorf("%s: this is a folder, no serial port. %s", path, portsHere())
 	case code == serial.InvalidSerialPort || errors.Is(err, syscall.ENOTTY) || errors.Is(err, syscall.EINVAL):
 		return noPort(path)
 	}
@@ -163,6 +165,11 @@ func explainDial(source meter.Source, address string, err error) error {
 		return fmt.Errorf("%s: %s does not answer. Is the converter on, is it in this network, and is the address right?", source, host)
 	}
 	return fmt.Errorf("opening %s: %w", source, err)
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 func noPort(path string) error {
@@ -205,6 +212,9 @@ func groupOf(path string) string {
 }
 
 func busy(path, by string) error {
+	if !strings.HasPrefix(by, "smgw") {
+		return fmt.Errorf("%s: busy, %s has it open. End that, then try again", path, by)
+	}
 	return fmt.Errorf(`%s: busy, %s has it open. If that is the agent, ask it: smgw status
   or stop it for now: sudo systemctl stop smgw`, path, by)
 }
