@@ -76,11 +76,7 @@ func (l *line) smgw(verb ...string) string {
 func (l *line) requireRebuilt(d headend.Delivery) {
 	l.t.Helper()
 	p := d.Payload
-	first, last := form.DateOf(p.Period.From.Time()), form.DateOf(p.Period.To.Time().Add(-1))
-	period := fmt.Sprintf("%s..%s", first, last)
-	if row, _ := p.Row.Row(); row.Rhythm == form.EachMonth {
-		period = first.String()[:len("2026-10")]
-	}
+	period := fmt.Sprintf("%s..%s", p.Period.From, p.Period.To) // the month begins with the gateway
 	var built struct{ Values json.RawMessage }
 	text := l.smgw("form", "preview", "--readings", "readings.csv", "--malo", p.MaLo.String(), "--row", fmt.Sprint(int(p.Row)), "--period", period, "--json")
 	require.NoError(l.t, json.Unmarshal([]byte(text), &built))
