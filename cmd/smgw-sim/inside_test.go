@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"smgw/cmd/internal/headend"
-	"smgw/meter/form"
 )
 
 // What left the house can be built again from what is kept, by anyone, and
