@@ -1,6 +1,7 @@
 package board
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -49,17 +50,28 @@ var (
 const consumer = "smgw"
 
 // Open requests the lines of c's lamps as outputs and lights every lamp. It always
-// returns Lamps that can be used: those of a board without lamps (Dark) beside an error,
-// and where c has no lamps. The error is an *Error.
+// returns Lamps that can be used: beside an error those that could be had, and
+// where there are none those of a board without lamps (Dark). The error has an
+// *Error for each lamp that is missing.
 func Open(c Config) (Lamps, error) {
-	if len(c.Lamps) == 0 {
-		return Dark{}, nil
+	var lamps []Lamp
+	var lines []line
+	var errs []error
+	for _, lamp := range c.Lamps {
+		l, err := requestOutput(c, lamp.Line, lamp.ActiveLow)
+		if line, ok := errors.AsType[*Error](err); ok && line.Line == "" {
+			return Dark{}, err // the chip: no line of it can be had
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		lamps, lines = append(lamps, lamp), append(lines, l)
 	}
-	lines, err := requestLamps(c)
-	if err != nil {
-		return Dark{}, err
+	if len(lamps) == 0 {
+		return Dark{}, errors.Join(errs...)
 	}
-	return newPanel(c.Lamps, lines), nil
+	return newPanel(lamps, lines), errors.Join(errs...)
 }
 
 // OpenButton requests the line of c's button. The Button is nil where c has
@@ -156,25 +168,6 @@ func Probe(c Config) error {
 	return errors.Join(errs...)
 }
 
-func requestLamps(c Config) (_ []line, err error) {
-	var lines []line
-	defer func() {
-		if err != nil {
-			for _, l := range lines {
-				l.Close()
-			}
-		}
-	}()
-	for _, lamp := range c.Lamps {
-		l, err := requestOutput(c, lamp.Line, lamp.ActiveLow)
-		if err != nil {
-			return nil, err
-		}
-		lines = append(lines, l)
-	}
-	return lines, nil
-}
-
 // requestOutput requests a line as an output that is off.
 func requestOutput(c Config, id LineID, activeLow bool) (*gpiocdev.Line, error) {
 	options := []gpiocdev.LineReqOption{gpiocdev.AsOutput(0)}
@@ -218,13 +211,9 @@ func openChip(c Config) (*gpiocdev.Chip, error) {
 // symbolic links, as udev rules make them, and puts /dev/ before every path
 // that does not begin so.
 func chipPath(c Config) (string, error) {
-	dev := c.Dev
-	if dev == "" {
-		dev = "/dev"
-	}
 	path := c.Chip
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(dev, path)
+		path = filepath.Join(cmp.Or(c.Dev, "/dev"), path)
 	}
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -262,8 +251,11 @@ func chipError(c Config, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		hint := "this computer has no gpio chip: leave [board] out"
-		if names := gpiocdev.Chips(); len(names) > 0 {
-			hint = "this computer has " + strings.Join(names, ", ")
+		if chips, _ := filepath.Glob(filepath.Join(cmp.Or(c.Dev, "/dev"), "gpiochip*")); len(chips) > 0 {
+			for i := range chips {
+				chips[i] = filepath.Base(chips[i])
+			}
+			hint = "this computer has " + strings.Join(chips, ", ")
 		}
 		return &Error{c.Chip, "", hint, ErrNoChip}
 	case errors.Is(err, gpiocdev.ErrNotCharacterDevice), errors.Is(err, unix.ENOTTY), errors.Is(err, unix.EINVAL):

@@ -27,12 +27,14 @@ func TestChipsThatAreNone(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dev, "file"), nil, 0o600))
 	require.NoError(t, os.Symlink("/dev/null", filepath.Join(dev, "null")))
 	require.NoError(t, os.Symlink("loop", filepath.Join(dev, "loop")))
+	require.NoError(t, os.WriteFile(filepath.Join(dev, "gpiochip0"), nil, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dev, "gpiochip4"), nil, 0o600))
 	for name, c := range map[string]struct {
 		chip string
 		want error
 		text string
 	}{
-		"absent":                        {"gpiochip99", board.ErrNoChip, "gpio chip gpiochip99: no such chip ("},
+		"absent, but there are others":  {"gpiochip7", board.ErrNoChip, "gpio chip gpiochip7: no such chip (this computer has gpiochip0, gpiochip4)"},
 		"a file":                        {"file", board.ErrNotChip, "gpio chip file: not a gpio chip (gpiodetect lists the chips)"},
 		"a folder":                      {dev, board.ErrNotChip, "not a gpio chip"},
 		"another device behind a link":  {"null", board.ErrNotChip, "gpio chip null: not a gpio chip"},

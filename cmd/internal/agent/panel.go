@@ -21,7 +21,7 @@ type box struct {
 func openBox(c board.Config, log *slog.Logger) (b box) {
 	var err error
 	if b.lamps, err = board.Open(c); err != nil {
-		log.Warn("running without lamps", "err", err)
+		log.Warn("running without this lamp, or these", "err", err)
 	}
 	if b.button, err = board.OpenButton(c); err != nil {
 		log.Warn("running without the button", "err", err)
