@@ -315,6 +315,9 @@ func (f *farewell) say(e *control.Erased, err error) error {
 			fmt.Fprintf(f.out, "erased %s, %d bytes\n", file.Path, file.Bytes)
 		}
 	}
+	if e.Unbuilt != "" {
+		fmt.Fprintf(f.out, "LOST, never built: what was due up to the last reading: %s\n", e.Unbuilt)
+	}
 	for i := range e.Lost {
 		fmt.Fprintf(f.out, "LOST, never acknowledged: %s\n", describeItem(&e.Lost[i]))
 	}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,9 +48,10 @@ type leaving struct {
 
 // erasure waits for the store to be closed.
 type erasure struct {
-	by    string
-	reply chan erased
-	said  chan struct{} // closed when the answer is on its way
+	by      string
+	unbuilt string // why what is due up to the end was never built
+	reply   chan erased
+	said    chan struct{} // closed when the answer is on its way
 }
 
 type erased struct {
@@ -85,6 +87,12 @@ func (a *Agent) decommission(r *http.Request) (*control.Farewell, error) {
 		if err := a.beginFarewell(detail); err != nil {
 			return nil, err
 		}
+	}
+	now := a.Clock.Now().Time
+	if clockNeverSet(now) {
+		a.leaving.problem = "the clock was never set"
+	} else {
+		a.takeLeave(now)
 	}
 	a.hurry()
 	return a.farewellState()
@@ -256,7 +264,10 @@ func (a *Agent) askErase(w http.ResponseWriter, r *http.Request) error {
 	if err := json.NewEncoder(w).Encode(done.Erased); err != nil {
 		return err
 	}
-	return http.NewResponseController(w).Flush()
+	if err := http.NewResponseController(w).Flush(); !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
 }
 
 func (a *Agent) endForErasure(by string, force bool) (*erasure, error) {
@@ -276,7 +287,11 @@ func (a *Agent) endForErasure(by string, force bool) (*erasure, error) {
 	case waiting+setAside > 0:
 		return nil, fmt.Errorf("%d payloads wait and %d were refused: nothing is erased before all is acknowledged", waiting, setAside)
 	}
-	a.leaving.erase = &erasure{by: by, reply: make(chan erased, 1), said: make(chan struct{})}
+	unbuilt := ""
+	if !f.Built {
+		unbuilt = cmp.Or(f.Problem, "there was no time for it")
+	}
+	a.leaving.erase = &erasure{by: by, unbuilt: unbuilt, reply: make(chan erased, 1), said: make(chan struct{})}
 	a.leaving.stop()
 	return a.leaving.erase, nil
 }
@@ -291,6 +306,7 @@ func (a *Agent) eraseIfAsked() error {
 	}
 	var done erased
 	done.Erased, done.err = Erase(a.Config, a.Store, e.by, a.Clock.Now().Time)
+	done.Unbuilt = e.unbuilt
 	e.reply <- done
 	<-e.said
 	return done.err

@@ -76,6 +76,9 @@ type beginning struct {
 	written bool
 }
 
+// Unwrap lets a handler flush what it wrote.
+func (b *beginning) Unwrap() http.ResponseWriter { return b.ResponseWriter }
+
 func (b *beginning) Write(p []byte) (int, error) {
 	b.written = true
 	return b.ResponseWriter.Write(p)

@@ -79,8 +79,9 @@ type Erased struct {
 	At      time.Time    `json:"at"`
 	Marker  string       `json:"marker"` // the file that says so from now on
 	Files   []ErasedFile `json:"erased"`
-	Lost    []Item       `json:"lost"` // payloads that were never acknowledged
-	Left    []string     `json:"left"` // what else lies in the state folder, and the configuration
+	Lost    []Item       `json:"lost"`              // payloads that were never acknowledged
+	Unbuilt string       `json:"unbuilt,omitempty"` // why what was due last was not even built
+	Left    []string     `json:"left"`              // what else lies in the state folder, and the configuration
 }
 
 // ErasedFile is a file that was overwritten and removed, or why it was not.
