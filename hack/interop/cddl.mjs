@@ -91,6 +91,7 @@ const PRELUDE = {
   bigint: (v) => typeof v === 'bigint' && (v >= 1n << 64n || v < -(1n << 64n)),
   bstr: (v) => v instanceof Uint8Array,
   tstr: (v) => typeof v === 'string',
+  true: (v) => v === true,
 };
 
 // refusal says why a decoded value does not match a rule, or null when it does.

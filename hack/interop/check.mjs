@@ -13,7 +13,9 @@ const [schema, ...files] = process.argv.slice(2);
 const rules = parse(readFileSync(schema, 'utf8'));
 const QUARTER = 900_000; // ms
 const STATES = { 2: 'substitute', 3: 'preliminary', 4: 'unusable', 5: 'missing' };
-const KINDS = { 1: 'energy', 2: 'max_power', 3: 'register', 4: 'load_profile' };
+const KINDS = { 1: 'energy', 2: 'max_power', 3: 'register', 4: 'load_profile', 5: 'momentary' };
+// Units of momentary figures by groups C of their codes; 81 are angles.
+const UNITS = { 2: 'kW', 32: 'V', 52: 'V', 72: 'V', 31: 'A', 51: 'A', 71: 'A', 91: 'A', 14: 'Hz', 81: '°' };
 
 const unhex = (s) => new Uint8Array(Buffer.from(s, 'hex'));
 const hex = (b) => Buffer.from(b).toString('hex');
@@ -59,15 +61,16 @@ function values(p) {
   return p.get(10).map((v) => {
     const [a, b, c, d, e] = v.get(1);
     const kind = KINDS[v.get(2)];
-    const head = { obis: `${a}-${b}:${c}.${d}.${e}`, kind, unit: kind === 'max_power' ? 'kW' : 'kWh' };
+    const head = { obis: `${a}-${b}:${c}.${d}.${e}`, kind, unit: kind === 'momentary' ? UNITS[c] : kind === 'max_power' ? 'kW' : 'kWh' };
     if (kind === 'load_profile') return { ...head, start: time(p.get(8)), intervals: intervals(v, p.get(9)) };
     const amount = v.get(4)?.contents;
     return {
       ...head,
-      ...(kind !== 'energy' && { time: v.has(3) ? time(v.get(3)) : null }),
+      ...((kind === 'register' || kind === 'max_power') && { time: v.has(3) ? time(v.get(3)) : null }),
       value: amount ? decimal(BigInt(amount[1]), amount[0]) : null,
       ...figure(v.get(5), v.get(6), v.get(7), v.get(8)),
       ...(v.has(9) && { missing_intervals: v.get(9) }),
+      ...(v.has(13) && { final: v.get(13) }),
     };
   });
 }
@@ -90,6 +93,7 @@ async function check(vector) {
   if (vector.diagnostic) demand(diagnose(bytes) === vector.diagnostic, `its diagnostic notation is ${diagnose(bytes)}`);
 
   const identity = [p.get(2), p.get(4), p.get(5), p.get(6), p.get(7), p.get(8), p.get(8) + p.get(9), p.get(11) ?? 0];
+  if (p.has(14)) identity.push(p.get(14));
   demand(refusal(rules, 'identity', identity) === null, 'its identity');
   const id = createHash('sha256').update(encode(identity, cdeEncodeOptions)).digest('hex').slice(0, 32);
   demand(id === vector.id, `its id is ${id}`);

@@ -30,6 +30,7 @@ const vectorDir = "../../../docs/vectors"
 // vectors are the payloads of docs/vectors, by file.
 var vectors = map[string]func(require.TestingT) *form.Payload{
 	"information": information, "day": workingDay, "troubled-day": troubledDay, "month": month, "correction": correction,
+	"event": event, "moment": moment, "grid": grid, "final": final,
 }
 
 // vector is a file of docs/vectors, whose README says what its fields are.

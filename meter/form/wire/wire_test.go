@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"testing"
+	"time"
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/shopspring/decimal"
@@ -103,6 +104,56 @@ func correction(t require.TestingT) *form.Payload {
 	p.Values = p.Values[:3]
 	p.Values[1].State, p.Values[1].MissingIntervals = form.True, 0
 	p.Notices = []form.Notice{{Kind: "store_damaged", From: p.Period.From, To: p.Period.From + 8, Count: 8}}
+	return p
+}
+
+// final is month as it is settled on the 8th.
+func final(t require.TestingT) *form.Payload {
+	p := correction(t)
+	p.Notices = nil
+	p.Values[1].State, p.Values[1].MissingIntervals, p.Values[1].Final = form.Preliminary, 2, true
+	return p
+}
+
+// event is a row 3 payload: the supply of a roof ends at a midnight of the month.
+func event(t require.TestingT) *form.Payload {
+	p := payload(t)
+	p.Row, p.To = 3, form.LF
+	var err error
+	p.MaLo, err = form.ParseMarketLocationID("51238696781")
+	require.NoError(t, err)
+	p.Period, err = form.ParsePeriod("2026-11-01..2026-11-14")
+	require.NoError(t, err)
+	p.Values = []form.Value{
+		{Code: obis.FedIn, Kind: form.Energy, Quantity: kwh(t, "88.0312")},
+		{Code: obis.FedIn, Kind: form.MaxPower, At: p.Period.From + 48, Quantity: kwh(t, "3.52")},
+		{Code: obis.FedIn, Kind: form.Register, At: p.Period.To, Quantity: kwh(t, "1248.5653")},
+	}
+	return p
+}
+
+// moment is a row 9 payload: what a roof feeds in at 12:34:56.
+func moment(t require.TestingT) *form.Payload {
+	p := event(t)
+	p.Row, p.To = 9, form.NB
+	p.Moment = time.Date(2026, 11, 3, 11, 34, 56, 0, time.UTC)
+	p.Period = form.Period{From: meter.QuarterOf(p.Moment), To: meter.QuarterOf(p.Moment) + 1}
+	p.Values = []form.Value{{Code: obis.PowerFedIn, Kind: form.Momentary, Quantity: kwh(t, "3.217")}}
+	return p
+}
+
+// grid is the state of the grid on the quarter hour.
+func grid(t require.TestingT) *form.Payload {
+	p := moment(t)
+	p.Row, p.Moment = form.GridState, p.Period.From.Time()
+	at := func(c byte, e byte, amount string) form.Value {
+		return form.Value{Code: obis.Code{1, 0, c, 7, e, 255}, Kind: form.Momentary, Quantity: kwh(t, amount)}
+	}
+	p.Values = []form.Value{
+		at(32, 0, "232.4"), at(52, 0, "232.6"), at(72, 0, "231"), at(31, 0, "1.07"), at(14, 0, "49.98"), at(81, 1, "120"), at(81, 4, "298"),
+	}
+	p.Values[3].Quantity = form.Quantity{State: form.Missing, Reason: form.Communication}
+	p.Values[4].State, p.Values[4].Reason = form.Unusable, form.ClockSet
 	return p
 }
 
@@ -215,6 +266,7 @@ func TestIDIsMadeOfWhatAPayloadIs(t *testing.T) {
 		"from":            func(p *form.Payload) { p.Period.From-- },
 		"to":              func(p *form.Payload) { p.Period.To++ },
 		"revision":        func(p *form.Payload) { p.Revision = 1 },
+		"moment":          func(p *form.Payload) { p.Moment = p.Period.From.Time() },
 	}
 	for name, change := range other {
 		q := workingDay(t)
@@ -225,34 +277,38 @@ func TestIDIsMadeOfWhatAPayloadIs(t *testing.T) {
 
 // spoiled are changes to a payload's map that make it none.
 var spoiled = map[string]func(m map[int]any){
-	"an unknown key":                  func(m map[int]any) { m[14] = 1 },
-	"an unknown edition":              func(m map[int]any) { m[1] = 2 },
-	"a wrong check digit":             func(m map[int]any) { m[4] = "41373559242" },
-	"a wrong metering location":       func(m map[int]any) { m[3] = "DE1" },
-	"row 0":                           func(m map[int]any) { m[5] = 0 },
-	"row 10":                          func(m map[int]any) { m[5] = 10 },
-	"a role that receives nothing":    func(m map[int]any) { m[6] = "MSB" },
-	"ÜNB in other letters":            func(m map[int]any) { m[6] = "UENB" },
-	"a short partner":                 func(m map[int]any) { m[7] = "12345" },
-	"an empty period":                 func(m map[int]any) { m[9] = 0 },
-	"a period of a century":           func(m map[int]any) { m[9] = 4_000_000 },
-	"a period before 1970":            func(m map[int]any) { m[8] = -1 },
-	"a period beyond all calendars":   func(m map[int]any) { m[8] = int64(1) << 62 },
-	"a register beyond all calendars": func(m map[int]any) { m[10].([]any)[2].(map[any]any)[uint64(3)] = int64(1) << 62 },
-	"no values":                       func(m map[int]any) { delete(m, 10) },
-	"a correction that names nothing": func(m map[int]any) { m[11] = 1 },
-	"a short superseded id":           func(m map[int]any) { m[11], m[12] = 1, []byte{1} },
-	"an unknown kind":                 func(m map[int]any) { first(m)[uint64(2)] = 5 },
-	"a short obis code":               func(m map[int]any) { first(m)[uint64(1)] = []byte{1} },
-	"an unknown state":                func(m map[int]any) { first(m)[uint64(5)] = 9 },
-	"a state spelled out":             func(m map[int]any) { first(m)[uint64(5)] = 1 },
-	"missing with an amount":          func(m map[int]any) { first(m)[uint64(5)] = 5 },
-	"true without an amount":          func(m map[int]any) { delete(first(m), uint64(4)) },
-	"an unknown warning":              func(m map[int]any) { first(m)[uint64(8)] = 2 },
-	"an amount without its tag":       func(m map[int]any) { first(m)[uint64(4)] = []int{-1, 5} },
-	"a trailing zero":                 func(m map[int]any) { first(m)[uint64(4)] = cbor.Tag{Number: 4, Content: []int{-2, 50}} },
-	"a huge exponent":                 func(m map[int]any) { first(m)[uint64(4)] = cbor.Tag{Number: 4, Content: []int{1 << 30, 5}} },
-	"intervals of an energy":          func(m map[int]any) { first(m)[uint64(11)] = []byte{1} },
+	"an unknown key":                        func(m map[int]any) { m[15] = 1 },
+	"a moment of a month":                   func(m map[int]any) { m[14] = 1793570400 },
+	"a momentary figure without its moment": func(m map[int]any) { first(m)[uint64(2)] = 5 },
+	"final though true":                     func(m map[int]any) { first(m)[uint64(13)] = true },
+	"not final in words":                    func(m map[int]any) { m[10].([]any)[1].(map[any]any)[uint64(13)] = false },
+	"an unknown edition":                    func(m map[int]any) { m[1] = 2 },
+	"a wrong check digit":                   func(m map[int]any) { m[4] = "41373559242" },
+	"a wrong metering location":             func(m map[int]any) { m[3] = "DE1" },
+	"row 0":                                 func(m map[int]any) { m[5] = 0 },
+	"row 10":                                func(m map[int]any) { m[5] = 10 },
+	"a role that receives nothing":          func(m map[int]any) { m[6] = "MSB" },
+	"ÜNB in other letters":                  func(m map[int]any) { m[6] = "UENB" },
+	"a short partner":                       func(m map[int]any) { m[7] = "12345" },
+	"an empty period":                       func(m map[int]any) { m[9] = 0 },
+	"a period of a century":                 func(m map[int]any) { m[9] = 4_000_000 },
+	"a period before 1970":                  func(m map[int]any) { m[8] = -1 },
+	"a period beyond all calendars":         func(m map[int]any) { m[8] = int64(1) << 62 },
+	"a register beyond all calendars":       func(m map[int]any) { m[10].([]any)[2].(map[any]any)[uint64(3)] = int64(1) << 62 },
+	"no values":                             func(m map[int]any) { delete(m, 10) },
+	"a correction that names nothing":       func(m map[int]any) { m[11] = 1 },
+	"a short superseded id":                 func(m map[int]any) { m[11], m[12] = 1, []byte{1} },
+	"an unknown kind":                       func(m map[int]any) { first(m)[uint64(2)] = 6 },
+	"a short obis code":                     func(m map[int]any) { first(m)[uint64(1)] = []byte{1} },
+	"an unknown state":                      func(m map[int]any) { first(m)[uint64(5)] = 9 },
+	"a state spelled out":                   func(m map[int]any) { first(m)[uint64(5)] = 1 },
+	"missing with an amount":                func(m map[int]any) { first(m)[uint64(5)] = 5 },
+	"true without an amount":                func(m map[int]any) { delete(first(m), uint64(4)) },
+	"an unknown warning":                    func(m map[int]any) { first(m)[uint64(8)] = 2 },
+	"an amount without its tag":             func(m map[int]any) { first(m)[uint64(4)] = []int{-1, 5} },
+	"a trailing zero":                       func(m map[int]any) { first(m)[uint64(4)] = cbor.Tag{Number: 4, Content: []int{-2, 50}} },
+	"a huge exponent":                       func(m map[int]any) { first(m)[uint64(4)] = cbor.Tag{Number: 4, Content: []int{1 << 30, 5}} },
+	"intervals of an energy":                func(m map[int]any) { first(m)[uint64(11)] = []byte{1} },
 }
 
 // remade is the month's payload with its map changed, in deterministic CBOR.
@@ -337,8 +393,76 @@ func drawPayload(t *rapid.T) *form.Payload {
 		v.Intervals = append(v.Intervals, q)
 	}
 	register := form.Value{Code: obis.FedIn, Kind: form.Register, At: p.Period.To, Quantity: form.Quantity{Amount: amount.Draw(t, "register"), State: form.True}}
+	if rapid.Bool().Draw(t, "final") {
+		register.State, register.Final = form.Preliminary, true
+	}
 	p.Values = []form.Value{v, register}
+	if rapid.IntRange(0, 3).Draw(t, "about a moment") == 0 {
+		p.Row, p.To = 9, form.NB
+		p.Period.To = p.Period.From + 1
+		p.Moment = p.Period.From.Time().Add(time.Duration(rapid.IntRange(0, 899).Draw(t, "second")) * time.Second)
+		p.Values = []form.Value{{Code: obis.PowerFedIn, Kind: form.Momentary, Quantity: v.Intervals[0]}}
+	}
 	return p
+}
+
+// Content is what a payload says: its revision, what it replaces and what was lost
+// meanwhile do not belong to it, and anything else does.
+func TestContentIsWhatAPayloadSays(t *testing.T) {
+	content := func(change func(*form.Payload)) string {
+		p := month(t)
+		p.Notices = []form.Notice{{Kind: form.TariffSum, From: p.Period.To, To: p.Period.To, Count: 1}}
+		change(p)
+		c, err := wire.Content(p)
+		require.NoError(t, err)
+		require.Regexp(t, "^[0-9a-f]{32}$", c)
+		return c
+	}
+	want := content(func(*form.Payload) {})
+	for name, change := range map[string]func(*form.Payload){
+		"a revision":      func(p *form.Payload) { p.Revision, p.Supersedes = 1, wire.ID(p) },
+		"a loss":          func(p *form.Payload) { p.Notices = append(p.Notices, form.Notice{Kind: "store_damaged", Count: 1}) },
+		"a trailing zero": func(p *form.Payload) { p.Values[0].Amount = number(t, "312.45670") },
+	} {
+		require.Equal(t, want, content(change), name)
+	}
+	for name, change := range map[string]func(*form.Payload){
+		"a figure":        func(p *form.Payload) { p.Values[0].Amount = number(t, "312.4568") },
+		"a state":         func(p *form.Payload) { p.Values[0].State = form.Unusable },
+		"final":           func(p *form.Payload) { p.Values[1].Final = true },
+		"what was made":   func(p *form.Payload) { p.Notices = nil },
+		"another gateway": func(p *form.Payload) { p.Gateway += "x" },
+	} {
+		require.NotEqual(t, want, content(change), name)
+	}
+	p := month(t)
+	p.Values = nil
+	_, err := wire.Content(p)
+	require.Error(t, err)
+}
+
+func TestEncodeRefusesMomentsThatAreNone(t *testing.T) {
+	for name, change := range map[string]func(*form.Payload){
+		"half a second":                 func(p *form.Payload) { p.Moment = p.Moment.Add(time.Second / 2) },
+		"before its period":             func(p *form.Payload) { p.Moment = p.Period.From.Time().Add(-time.Second) },
+		"after its period":              func(p *form.Payload) { p.Moment = p.Period.To.Time() },
+		"a momentary figure without it": func(p *form.Payload) { p.Moment = time.Time{} },
+		"a figure about a period":       func(p *form.Payload) { p.Values[0].Kind = form.Energy },
+		"a figure at a boundary":        func(p *form.Payload) { p.Values[0].At = p.Period.From },
+		"a true figure that is final":   func(p *form.Payload) { p.Values[0].Final = true },
+		"the first instant of all": func(p *form.Payload) {
+			p.Period, p.Moment = form.Period{From: 0, To: 1}, time.Unix(0, 0)
+		},
+	} {
+		p := moment(t)
+		change(p)
+		_, err := wire.Encode(p)
+		require.Error(t, err, name)
+	}
+	p := workingDay(t)
+	p.Values[0].Final = true
+	_, err := wire.Encode(p)
+	require.ErrorContains(t, err, "no preliminary figures")
 }
 
 func TestWhatIsEncodedComesBack(t *testing.T) {
