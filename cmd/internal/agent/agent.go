@@ -61,6 +61,7 @@ type Agent struct {
 	kept      map[string]meter.BoundaryReading // by meter, the newest in the store
 	timeline  timeline
 	witness   witness
+	marking   bool      // head-ends' dates make readings unusable
 	retained  form.Date // the day on which old data were last erased
 	trouble   trouble
 	moments   moments
@@ -270,11 +271,13 @@ func (a *Agent) observe(m *meterState, r meter.Reading) {
 		return
 	}
 	a.keepMinute(m, r.At.Time)
-	stamp, steady := a.judge(r.At)
+	said := r.At
+	stamp, steady := a.judge(said)
 	r.At = stamp
 	m.dated = a.believe(m, &r, steady)
 	m.device, m.last = r.Device, r
 	if !m.dated {
+		r.At = said // whatever it is worth turns out later
 		m.undated.add(&r)
 		return
 	}
@@ -321,6 +324,7 @@ func (a *Agent) step(now meter.Stamp) {
 		}
 	}
 	a.renewal.ask(a, now.Time)
+	a.hearWitnesses(now)
 	causes := a.causes(a.mark(now))
 	a.trouble.note(a, now, causes)
 	a.Watchdog.say(headline(causes))

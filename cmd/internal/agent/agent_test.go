@@ -73,13 +73,9 @@ type bench struct {
 	device meter.DeviceID // "": the model's own
 	model  string         // of the meter; "": the first
 	lamps  *lamps
-	// What the journal said while live played.
-	entries []buffer.Entry
-	uptime  time.Duration
+	uptime time.Duration
 	// What is wrong with the clock; nil for nothing.
 	distort func(meter.Stamp) meter.Stamp
-	// What is wrong with the telegrams that live plays; nil for nothing.
-	spoil func(m *sim.Meter, at []time.Time) []byte
 
 	mu       sync.Mutex
 	answer   func(endpoint, id string, now time.Time) deliver.Result

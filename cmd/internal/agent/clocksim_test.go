@@ -88,40 +88,63 @@ func later(a, b time.Time) time.Time {
 
 // bootClock is the clock of a boot, stepped to the true instant of each telegram.
 type bootClock struct {
-	boot *boot
-	at   []time.Time
-	now  int
+	boot      *boot
+	at        []time.Time
+	now       int
+	uncounted bool
 }
 
-func (c *bootClock) Now() meter.Stamp { return c.boot.stamp(c.at[max(c.now-1, 0)]) }
+func (c *bootClock) Now() meter.Stamp {
+	s := c.boot.stamp(c.truth())
+	if c.uncounted {
+		s.Elapsed = 0
+	}
+	return s
+}
 
 func (c *bootClock) Received(*meter.Telegram) meter.Stamp {
 	c.now++
 	return c.Now()
 }
 
-// live runs a gateway through boots, each with a new agent over the same store.
-// The meter speaks every pause, from the beginning of the boot on.
-func (b *bench) live(boots []boot, pause time.Duration) {
-	model := sim.Models[0]
-	m := sim.NewMeter(b.home, model, model.Device)
+func (c *bootClock) truth() time.Time { return c.at[max(c.now-1, 0)] }
+
+// lives is a bench whose gateway lives through boots.
+type lives struct {
+	*bench
+	model     *sim.Model
+	counts    func(m *sim.Meter, at time.Time) // changes what the meter counts from, before each telegram; nil: nothing
+	uncounted bool                             // the host does not count time beside its clock
+	entries   []buffer.Entry                   // what the journal said
+}
+
+func newLives(t *testing.T) *lives {
+	return &lives{bench: newBenchIn(t, quickDir(t)), model: sim.Models[0]}
+}
+
+// live runs a gateway through boots, each with a new agent over the same store,
+// and returns the last one. The meter speaks every pause, from the beginning of
+// the boot on.
+func (b *lives) live(boots []boot, pause time.Duration) (a *agent.Agent) {
+	m := sim.NewMeter(b.home, b.model, b.model.Device)
 	for i := range boots {
 		boot := &boots[i]
 		if i > 0 && boot.meterStops {
 			m.Installed = m.Installed.Add(boot.from.Sub(boots[i-1].until))
 		}
-		clock := &bootClock{boot: boot}
+		clock := &bootClock{boot: boot, uncounted: b.uncounted}
 		var telegrams []byte
 		for at := boot.from; !at.After(boot.until); at = at.Add(pause) {
+			if b.counts != nil {
+				b.counts(m, at)
+			}
 			telegrams = m.AppendTelegram(telegrams, at)
 			clock.at = append(clock.at, at)
 		}
-		if b.spoil != nil {
-			telegrams = b.spoil(m, clock.at)
-		}
 		require.NoError(b.t, os.WriteFile(strings.TrimPrefix(b.config.Meters[0].Port, "file:"), telegrams, 0o644))
 		b.clock = clock
-		require.NoError(b.t, b.agent(true).Run(b.t.Context()))
+		a = b.agent(true)
+		require.NoError(b.t, a.Run(b.t.Context()))
 		var seq uint64 // retention forgets the journal while months go by
 		if n := len(b.entries); n > 0 {
 			seq = b.entries[n-1].Seq
@@ -130,17 +153,20 @@ func (b *bench) live(boots []boot, pause time.Duration) {
 			b.entries = append(b.entries, e)
 			return true
 		}))
-		b.reopen()
+		if i < len(boots)-1 {
+			b.reopen()
+		}
 	}
+	return a
 }
 
 // shown is what the meter had counted at an instant.
-func (b *bench) shown(at time.Time) decimal.Decimal { return b.home.Registers(at).Drawn.Wh(-1) }
+func (b *lives) shown(at time.Time) decimal.Decimal { return b.home.Registers(at).Drawn.Wh(-1) }
 
 // requireTruth holds everything that is kept and was delivered against what the
 // household really drew. slack is by how much an unsynchronised clock may have
 // been off.
-func (b *bench) requireTruth(t require.TestingT, boots []boot, pause, slack time.Duration) {
+func (b *lives) requireTruth(t require.TestingT, boots []boot, pause, slack time.Duration) {
 	first, last := boots[0].from, boots[len(boots)-1].until
 	readings, err := b.store.Boundaries("main", 0, meter.QuarterOf(last.AddDate(50, 0, 0)))
 	require.NoError(t, err)
@@ -151,7 +177,7 @@ func (b *bench) requireTruth(t require.TestingT, boots []boot, pause, slack time
 		kept[r.Boundary] = r
 		at := r.Boundary.Time().Add(r.Offset)
 		require.False(t, at.Before(first.Add(-slack)) || at.After(last.Add(slack)), "a boundary out of nothing: %s", r.Boundary)
-		off := 2 * time.Second // the meter's count has whole seconds
+		off := 2 * time.Second // the meter's count is in whole seconds
 		if r.Clock != meter.ClockSynchronised {
 			off = slack
 		}
@@ -215,7 +241,7 @@ func (b *bench) requireTruth(t require.TestingT, boots []boot, pause, slack time
 }
 
 // happened counts the journal's entries of each kind.
-func (b *bench) happened() map[string]int {
+func (b *lives) happened() map[string]int {
 	n := map[string]int{}
 	for _, e := range b.entries {
 		n[e.Kind]++
@@ -238,7 +264,7 @@ var never = time.Unix(0, 0)
 // A board without a battery: on from 9:58 in 1970, and 40 minutes later the time
 // service gets through.
 func TestAgentDatesWhatWasReadBeforeTheClockWasSet(t *testing.T) {
-	b := newBench(t)
+	b := newLives(t)
 	from := began.AddDays(1).At(9, 58)
 	set := from.Add(40*time.Minute + 17*time.Second)
 	boots := []boot{{from: from, until: from.Add(5 * time.Hour), begins: never, ppm: -200, changes: []change{{at: set, sync: true}}}}
@@ -262,7 +288,7 @@ func TestAgentDatesWhatWasReadBeforeTheClockWasSet(t *testing.T) {
 // the power went, a time service that comes late or not at all, and one that
 // lies for a while.
 func TestAgentLivesHalfAYearWithABadClock(t *testing.T) {
-	b := newBenchIn(t, quickDir(t))
+	b := newLives(t)
 	at := func(month time.Month, day, hour, minute int) time.Time {
 		year := 2026
 		if month < time.July {
@@ -329,7 +355,7 @@ func TestAgentLivesHalfAYearWithABadClock(t *testing.T) {
 // what is absent has a reason.
 func TestAgentKeepsToTheTruthWhateverTheClockDoes(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		b := newBenchIn(t, quickDir(t))
+		b := newLives(t)
 		defer b.store.Close()
 		pause := time.Duration(rapid.SampledFrom([]int{15, 20, 60}).Draw(rt, "pause")) * time.Second
 		minutes := func(low, high int, label string) time.Duration {
@@ -376,4 +402,132 @@ func TestAgentKeepsToTheTruthWhateverTheClockDoes(t *testing.T) {
 		b.live(boots, pause)
 		b.requireTruth(rt, boots, pause, 40*time.Second)
 	})
+}
+
+// happenings gives the details of the journal's entries of a kind, by one name.
+func (b *lives) happenings(kind, detail string) (all []string) {
+	for _, e := range b.entries {
+		if e.Kind == kind {
+			all = append(all, e.Detail[detail])
+		}
+	}
+	return all
+}
+
+// The meter's count of seconds is no use, but the host has counted as well.
+func TestAgentDatesWithoutAMetersCount(t *testing.T) {
+	from := began.AddDays(1).At(9, 58)
+	holley, err := sim.FindModel("holley")
+	require.NoError(t, err)
+	for name, spoil := range map[string]func(b *lives){
+		"absent": func(b *lives) { // zero means none in this model
+			b.model, b.counts = holley, func(m *sim.Meter, at time.Time) { m.Installed = at }
+		},
+		"stands still": func(b *lives) { b.counts = func(m *sim.Meter, at time.Time) { m.Installed = at.Add(-time.Hour) } },
+		"too fast": func(b *lives) {
+			b.counts = func(m *sim.Meter, at time.Time) { m.Installed = from.Add(-time.Hour - at.Sub(from)/10) }
+		},
+		"begins anew": func(b *lives) {
+			b.counts = func(m *sim.Meter, at time.Time) {
+				if at.After(from.Add(30 * time.Minute)) {
+					m.Installed = from.Add(30 * time.Minute)
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newLives(t)
+			spoil(b)
+			boots := []boot{{from: from, until: from.Add(3 * time.Hour), begins: never, ppm: 50, changes: []change{{at: from.Add(70 * time.Minute), sync: true}}}}
+			b.live(boots, 10*time.Second)
+			b.requireTruth(t, boots, 10*time.Second, 10*time.Second)
+			by := b.happenings(agent.ReadingsDated, "by")
+			require.Len(t, by, 1)
+			require.Contains(t, by[0], "the host's count of time")
+		})
+	}
+}
+
+// Where only the meter counts, its count is believed as far as two instants of
+// a good clock, one before and one after, bear it out.
+func TestAgentDatesByTheMetersCountWhereTwoInstantsBearItOut(t *testing.T) {
+	from := began.AddDays(1).At(0, 0)
+	boots := []boot{
+		{from: from, until: from.Add(3 * time.Hour), begins: from, changes: []change{{at: from, sync: true}}},
+		{from: from.Add(5 * time.Hour), until: from.Add(10 * time.Hour), begins: never, changes: []change{{at: from.Add(7 * time.Hour), sync: true}}},
+	}
+	b := newLives(t)
+	b.uncounted = true
+	b.live(boots, 15*time.Second)
+	b.requireTruth(t, boots, 15*time.Second, 10*time.Second)
+	require.Equal(t, []string{"the meter's count of seconds"}, b.happenings(agent.ReadingsDated, "by"))
+
+	b = newLives(t)
+	b.uncounted = true
+	boots[1].meterStops = true
+	b.live(boots, 15*time.Second)
+	require.Empty(t, b.happenings(agent.ReadingsDated, "by"))
+	require.Equal(t, []string{"7"}, b.happenings(agent.ReadingsUndated, "quarter_hours"))
+	readings, err := b.store.Boundaries("main", meter.QuarterOf(boots[1].from), meter.QuarterOf(boots[1].until))
+	require.NoError(t, err)
+	require.Equal(t, meter.QuarterOf(boots[1].changes[0].at), readings[0].Boundary, "none is invented")
+}
+
+// Memory is bounded: after more than a week without a clock the oldest readings
+// have given way, and that is told with its span when the span is known.
+func TestAgentTellsWhichReadingsGaveWay(t *testing.T) {
+	b := newLives(t)
+	from := began.At(0, 0)
+	set := from.AddDate(0, 0, 9)
+	boots := []boot{{from: from, until: set.Add(time.Hour), begins: never, changes: []change{{at: set, sync: true}}}}
+	b.live(boots, 12*time.Second)
+	var lost form.Notice
+	for _, p := range b.payloads {
+		for _, n := range p.Notices {
+			if n.Kind == agent.ReadingsUndated {
+				lost = n
+			}
+		}
+	}
+	require.Equal(t, meter.QuarterOf(from), lost.From)
+	readings, err := b.store.Boundaries("main", 0, 1<<40)
+	require.NoError(t, err)
+	require.InDelta(t, 7*24, set.Sub(readings[0].Boundary.Time()).Hours(), 5)
+	require.Equal(t, lost.To.Next(), readings[0].Boundary)
+	require.EqualValues(t, lost.To-lost.From, lost.Count)
+	for i, r := range readings {
+		require.Equal(t, readings[0].Boundary+meter.Quarter(i), r.Boundary)
+	}
+}
+
+// A clock that goes on saying something else is believed in the end: the time
+// service knows better, and nobody else sets it. What is kept stays.
+func TestAgentGivesInToAClockThatStaysSynchronised(t *testing.T) {
+	b := newLives(t)
+	from := began.At(0, 0)
+	lie, right := began.AddDays(1).At(10, 5), began.AddDays(1).At(12, 5)
+	boots := []boot{{from: from, until: began.AddDays(4).At(12, 0), begins: from, changes: []change{
+		{at: from, sync: true}, {at: lie, sync: true, ahead: 3 * time.Hour}, {at: right, sync: true},
+	}}}
+	b.live(boots, time.Minute)
+	why := b.happenings(agent.ClockBelieved, "why")
+	require.Equal(t, []string{"it has stayed synchronised for 30m0s", "it has stayed synchronised for 30m0s"}, why)
+	readings, err := b.store.Boundaries("main", 0, 1<<40)
+	require.NoError(t, err)
+	next := meter.QuarterOf(from)
+	for _, r := range readings {
+		if next.Time().Equal(lie.Add(10 * time.Minute)) {
+			next += 8 // what was read then was kept as of three hours later
+		}
+		require.Equal(t, next, r.Boundary)
+		next++
+		at := r.Boundary.Time()
+		if at.After(lie.Add(3*time.Hour)) && at.Before(right.Add(3*time.Hour)) {
+			at = at.Add(-3 * time.Hour)
+		}
+		value, _ := r.Register(obis.Drawn)
+		require.Equal(t, b.shown(at).String(), value.String(), r.Boundary)
+	}
+	require.Equal(t, meter.QuarterOf(boots[0].until), next-1)
+	b.requireDelivered(b.due(boots[0].until))
 }

@@ -48,7 +48,8 @@ type timeline struct {
 // doubt is why a synchronised clock is not believed. What is read meanwhile
 // waits to be dated, and nothing is built.
 type doubt struct {
-	Why    string        // for people
+	why    string        // for people
+	jumped bool          // the clock did; else a meter counted another time
 	good   time.Duration // Elapsed when the clock was last synchronised and believed
 	since  time.Duration // Elapsed from when on it has been synchronised without a jump
 	before time.Time     // the host's start as the clock that was believed dated it
@@ -110,7 +111,7 @@ func (a *Agent) jumped(s meter.Stamp, step time.Duration) {
 		t.doubt.since = s.Elapsed
 	case was && step.Abs() > apart(s.Elapsed-t.until, maxStep):
 		// It was right not long ago, and may say that it is right now.
-		t.doubt = &doubt{Why: "it jumped farther than it can have been off", good: t.until, since: s.Elapsed, before: start(t.last)}
+		t.doubt = &doubt{why: "it jumped farther than it can have been off", jumped: true, good: t.until, since: s.Elapsed, before: start(t.last)}
 	default:
 		a.forget()
 	}
@@ -154,13 +155,18 @@ func (a *Agent) weigh(s meter.Stamp) {
 	}
 	t.doubt = nil
 	a.forget()
+	if d.jumped {
+		for _, m := range a.meters {
+			m.count = count{} // it went with a time that is given up
+		}
+	}
 	a.believed(s, how)
 }
 
 // doubted begins to doubt the clock; before is the host's start as it was
 // believed to be.
 func (a *Agent) doubted(s meter.Stamp, before time.Time, why string, details ...string) {
-	a.timeline.doubt = &doubt{Why: why, good: s.Elapsed, since: s.Elapsed, before: before}
+	a.timeline.doubt = &doubt{why: why, good: s.Elapsed, since: s.Elapsed, before: before}
 	a.timeline.steady = false
 	a.Log.Warn("the clock says that it is synchronised, and is not believed yet", "why", why)
 	a.journal(a.event(ClockDoubted, append(details, "why", why)...))
@@ -175,7 +181,7 @@ func (a *Agent) believed(s meter.Stamp, how string) {
 func (a *Agent) clockDoubt(now meter.Stamp) string {
 	switch d := a.timeline.doubt; {
 	case d != nil:
-		return "not believed for now: " + d.Why
+		return "not believed for now: " + d.why
 	case a.contradicted(now):
 		return "the head-end's dates contradict it, and nothing bears it out: readings are marked"
 	}

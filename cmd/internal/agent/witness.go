@@ -102,3 +102,19 @@ func (a *Agent) contradicted(now meter.Stamp) bool {
 	}
 	return true
 }
+
+// hearWitnesses tells the journal when head-ends' dates begin or cease to make
+// readings unusable.
+func (a *Agent) hearWitnesses(now meter.Stamp) {
+	contradicted := now.Quality == meter.ClockSynchronised && a.contradicted(now)
+	if contradicted == a.marking {
+		return
+	}
+	a.marking = contradicted
+	if !contradicted {
+		a.believed(now, "the head-ends' dates do not contradict it any more")
+		return
+	}
+	a.Log.Warn("the head-ends' dates contradict the clock, and nothing bears it out: readings are marked")
+	a.journal(a.event(ClockDoubted, "why", "the head-ends' dates contradict it"))
+}
