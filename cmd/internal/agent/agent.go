@@ -79,10 +79,11 @@ type meterState struct {
 	picker  *meter.Picker
 	device  meter.DeviceID // of the newest reading; "" before the first
 	last    meter.Reading
-	dated   bool    // the instant of last is believed
-	count   count   // its secIndex beside the clock
-	heard   bool    // it has been, by a synchronised clock
-	undated undated // its readings that wait for an instant
+	dated   bool      // the instant of last is believed
+	picked  time.Time // instant of the newest reading that the picker has
+	count   count     // its secIndex beside the clock
+	heard   bool      // it has been, by a synchronised clock
+	undated undated   // its readings that wait for an instant
 	// What the newest telegram's registers say of the meter.
 	feedsIn, twoTariffs bool
 	before, shown       meter.Moment // what its two newest telegrams with a date show beside registers
@@ -281,12 +282,17 @@ func (a *Agent) observe(m *meterState, r meter.Reading) {
 		m.undated.add(&r)
 		return
 	}
-	if !m.undated.empty() && r.At.Quality == meter.ClockSynchronised {
+	dated := !m.undated.empty() && r.At.Quality == meter.ClockSynchronised
+	if dated {
 		a.date(m, &r)
 	}
 	r.At = a.mark(r.At)
-	m.last = r
-	a.unsaved.add(m.picker.Observe(r))
+	m.last, m.picked = r, r.At.Time
+	found := m.picker.Observe(r)
+	if dated {
+		found = a.unkept(m, found)
+	}
+	a.unsaved.add(found)
 	a.unsaved.flush(a)
 }
 
@@ -306,7 +312,9 @@ func (a *Agent) step(now meter.Stamp) {
 	if !clockNeverSet(now.Time) {
 		if steady {
 			for _, m := range a.meters {
-				a.unsaved.add(m.picker.Expire(now.Time))
+				if m.undated.empty() { // else a nearer reading may wait to be dated
+					a.unsaved.add(m.picker.Expire(now.Time))
+				}
 			}
 		}
 		a.unsaved.flush(a)
@@ -337,7 +345,7 @@ func (a *Agent) step(now meter.Stamp) {
 // clock that nobody vouches for erases nothing.
 func (a *Agent) retain(now meter.Stamp) {
 	today := form.DateOf(now.Time)
-	if !a.retained.Before(today) || now.Quality != meter.ClockSynchronised {
+	if a.retained == today || now.Quality != meter.ClockSynchronised || !a.timeline.proven(now) {
 		return
 	}
 	a.retained = today

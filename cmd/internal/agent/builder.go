@@ -49,7 +49,7 @@ func (b *builder) build(now time.Time, senders map[string]*sender) {
 	// A boundary is settled when no reading within the limit can come any more.
 	settled := meter.QuarterOf(now.Add(-b.Config.Readings.OffsetLimit - 1))
 	today := form.DateOf(settled.Time())
-	if !b.done.Before(today) || now.Before(b.notBefore) && b.notBefore.Sub(now) <= retryAfter {
+	if b.done == today || now.Before(b.notBefore) && b.notBefore.Sub(now) <= retryAfter {
 		return
 	}
 	err := b.buildAll(settled, now)

@@ -23,7 +23,7 @@ const (
 func (a *Agent) causes(now meter.Stamp) []board.Cause {
 	held := map[board.Cause]bool{}
 	a.burdens.ask(a, now.Time)
-	held[board.StoreInTrouble] = a.unsaved.err != nil || a.burdens.untold > 0
+	held[board.StoreInTrouble] = a.unsaved.err != nil || a.burdens.spoilt > 0
 	for _, m := range a.meters {
 		if c := m.cause(now.Time, a.started); c != board.AllWell {
 			held[c] = true
@@ -53,6 +53,7 @@ type burdens struct {
 	asked    time.Time // when the store was last asked: once a minute is enough
 	setAside int       // payloads that were refused for good
 	untold   int       // losses that no head-end knows of yet
+	spoilt   int       // those of them that are the store's
 }
 
 func (b *burdens) ask(a *Agent, now time.Time) {
@@ -66,6 +67,11 @@ func (b *burdens) ask(a *Agent, now time.Time) {
 	}
 	losses, lossErr := a.Store.Losses()
 	b.untold = len(losses)
+	for _, l := range losses {
+		if l.Kind != ReadingsUndated {
+			b.spoilt++
+		}
+	}
 	if err := errors.Join(err, lossErr); err != nil {
 		a.Log.Error("looking into the store", "err", err)
 	}

@@ -26,6 +26,10 @@ const (
 	// is believed by that alone, and longPatience where head-ends contradict it.
 	patience     = 30 * time.Minute
 	longPatience = 24 * time.Hour
+
+	// erasesAfter is how long nothing is erased by the date of a clock that jumped
+	// and was believed by its persistence alone.
+	erasesAfter = 7 * 24 * time.Hour
 )
 
 // apart is how far two counts of time may differ over a span: their rates, and
@@ -40,6 +44,8 @@ type timeline struct {
 	since        time.Duration // Elapsed when it became so
 	until        time.Duration // Elapsed when it last was
 	doubt        *doubt        // why a clock that calls itself synchronised is not believed; nil when it is
+
+	gaveIn time.Duration // Elapsed when a clock that jumped was believed by its persistence; 0: never
 
 	said   time.Duration // Elapsed when the journal was last told of a jump
 	unsaid int           // jumps since
@@ -101,6 +107,11 @@ func (t *timeline) quality(s meter.Stamp) meter.ClockQuality {
 	return s.Quality
 }
 
+// proven reports whether a clock may be believed with what cannot be undone.
+func (t *timeline) proven(s meter.Stamp) bool {
+	return t.gaveIn == 0 || s.Elapsed-t.gaveIn > erasesAfter
+}
+
 // jumped takes note that the clock moved by step between the newest stamp and s.
 func (a *Agent) jumped(s meter.Stamp, step time.Duration) {
 	t := &a.timeline
@@ -150,6 +161,7 @@ func (a *Agent) weigh(s meter.Stamp) {
 		how = "a head-end's date agrees"
 	case s.Elapsed-d.since >= wait:
 		how = "it has stayed synchronised for " + wait.String()
+		t.gaveIn = s.Elapsed
 	default:
 		return
 	}

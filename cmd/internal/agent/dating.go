@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -44,9 +45,16 @@ func (a *Agent) date(m *meterState, now *meter.Reading) {
 		r.At.Time = at
 		if n++; n == 1 {
 			first = at
+			if !at.After(m.picked) {
+				m.picker = meter.NewPicker(a.Config.Readings.OffsetLimit, 0) // the store knows what is decided
+			}
 		}
 		last = at
-		kept += a.keepDated(m, m.picker.Observe(*r))
+		for _, b := range a.unkept(m, m.picker.Observe(*r)) {
+			kept++
+			a.unsaved.add([]meter.BoundaryReading{b})
+			a.unsaved.flush(a)
+		}
 	})
 	if len(undatable) == 2 {
 		lost += quarters(passed(&undatable[0], &undatable[1]))
@@ -85,22 +93,16 @@ func (a *Agent) counted(b *meter.BoundaryReading) {
 // quarters is how many quarter-hour boundaries lie in a span, at least.
 func quarters(span time.Duration) int { return int(span.Abs() / meter.QuarterLength) }
 
-// keepDated keeps boundary readings that were dated afterwards, where the store
-// has none: a boundary that was taken is not taken again.
-func (a *Agent) keepDated(m *meterState, found []meter.BoundaryReading) (kept int) {
-	for i := range found {
-		there, err := a.Store.Boundaries(m.name, found[i].Boundary, found[i].Boundary)
+// unkept are those of some boundary readings at whose boundaries the store has
+// none: one that was taken is not taken again.
+func (a *Agent) unkept(m *meterState, found []meter.BoundaryReading) []meter.BoundaryReading {
+	return slices.DeleteFunc(found, func(b meter.BoundaryReading) bool {
+		there, err := a.Store.Boundaries(m.name, b.Boundary, b.Boundary)
 		if err != nil {
 			a.Log.Error("looking for a boundary's reading", "meter", m.name, "err", err)
 		}
-		if len(there) > 0 {
-			continue
-		}
-		kept++
-		a.unsaved.add(found[i : i+1])
-		a.unsaved.flush(a)
-	}
-	return kept
+		return len(there) > 0
+	})
 }
 
 // loseUndated tells of quarter hours whose readings were never dated.
