@@ -33,7 +33,13 @@ import (
 	"smgw/tls/deliver"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if fault := os.Getenv("SMGW_TEST_FAULT"); fault != "" {
+		runFaulty(fault)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const contractText = `
 [gateway]

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"smgw/buffer"
+	"smgw/meter"
 	"smgw/meter/form"
 )
 
@@ -21,3 +22,13 @@ func (a *Agent) HoldOff() time.Duration { return a.holdOff() }
 
 // Demand is what the network operator asks for once.
 func (a *Agent) Demand(malo form.MarketLocationID) error { return a.demand(malo) }
+
+// ReadFrom lets the agent's only meter be read from a source that a test makes.
+func (a *Agent) ReadFrom(s meter.Source) { a.meters[0].line.Source = s }
+
+// Nudge tells every sender that its queue has grown.
+func (a *Agent) Nudge() {
+	for _, s := range a.senders {
+		s.nudge()
+	}
+}
