@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -43,7 +44,8 @@ type faulty struct {
 	store  *buffer.Store
 	agent  *agent.Agent
 	agent.SystemClock
-	home *sim.Meter
+	home  *sim.Meter
+	every time.Duration // telegram
 }
 
 // hang never comes back, where that is the fault.
@@ -54,8 +56,7 @@ func (f *faulty) hang(fault string) {
 }
 
 func runFaulty(fault string) {
-	f := &faulty{fault: fault}
-	must(f.run())
+	must((&faulty{fault: fault, every: 10 * time.Millisecond}).run())
 }
 
 func must(err error) {
@@ -162,7 +163,7 @@ func (l faultyLamps) Show(...board.Cause) error {
 // The head-end.
 func (f *faulty) Reach(context.Context, string) error {
 	f.hang("sender")
-	if f.fault == "outage" && f.struck.Load() {
+	if f.fault == "outage" {
 		return errors.New("connection refused")
 	}
 	return nil
@@ -179,7 +180,7 @@ func (f *faulty) Put(ctx context.Context, endpoint, _ string, _ []byte) deliver.
 func (f *faulty) Live() bool     { return true }
 func (f *faulty) String() string { return "serial:/dev/test" }
 func (f *faulty) Open(ctx context.Context) (io.ReadCloser, error) {
-	if f.fault == "unplugged" && f.struck.Load() {
+	if f.fault == "unplugged" {
 		return nil, errors.New("no such device")
 	}
 	return &faultyPort{faulty: f, ctx: ctx}, nil
@@ -193,14 +194,19 @@ type faultyPort struct {
 
 func (p *faultyPort) Read(b []byte) (int, error) {
 	p.hang("port")
-	if p.struck.Load() && (p.fault == "silence" || p.fault == "unplugged") {
+	if p.fault == "silence" {
+		select {
+		case <-p.ctx.Done():
+			return 0, p.ctx.Err()
+		case <-time.After(meter.SilenceLimit):
+		}
 		return 0, &meter.SilentError{Source: p.String()}
 	}
 	if len(p.rest) == 0 {
 		select {
 		case <-p.ctx.Done():
 			return 0, p.ctx.Err()
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(p.every):
 		}
 		p.rest = p.home.AppendTelegram(nil, time.Now())
 	}
@@ -356,18 +362,47 @@ func TestAStageThatHangsEndsTheAgentAndItIsStartedAgain(t *testing.T) {
 	}
 }
 
-func TestTroubleIsNoHang(t *testing.T) {
-	for _, fault := range []string{"outage", "silence", "unplugged", "full disk"} {
+// A disk that is full: every write fails.
+func TestAFullDiskIsNoHang(t *testing.T) {
+	t.Parallel()
+	s := supervise(t, "full disk")
+	cmd := <-s.began
+	s.hear("READY=1")
+	require.NoError(t, cmd.Process.Signal(syscall.SIGUSR1))
+	for range 400 { // turns: the most patient stage is given 300
+		s.hear("WATCHDOG=1")
+	}
+	s.stop(cmd)
+}
+
+func TestTroubleOutsideIsNoHang(t *testing.T) {
+	for _, fault := range []string{"outage", "silence", "unplugged"} {
 		t.Run(fault, func(t *testing.T) {
-			t.Parallel()
-			s := supervise(t, fault)
-			cmd := <-s.began
-			s.hear("READY=1")
-			require.NoError(t, cmd.Process.Signal(syscall.SIGUSR1))
-			for range 2 * 5 * 60 { // turns, twice what the most patient stage is given
-				s.hear("WATCHDOG=1")
-			}
-			s.stop(cmd)
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				f := &faulty{fault: fault, every: 4 * time.Second, home: sim.NewMeter(b.home, sim.Models[0], sim.Models[0].Device)}
+				device := filepath.Join(t.TempDir(), "watchdog")
+				require.NoError(t, os.WriteFile(device, nil, 0o600))
+				dog := agent.NewWatchdog(device, slog.New(slog.DiscardHandler))
+				dog.Exit = func(int) { t.Error("the agent ended itself") }
+				dog.Start()
+				a, err := agent.New(agent.Options{Config: b.config, Store: b.store, Signer: b.key, KeyID: []byte("key"),
+					Client: f, Lamps: b.lamps, Clock: f, Log: slog.New(slog.DiscardHandler), Watchdog: dog})
+				require.NoError(t, err)
+				a.ReadFrom(f)
+				dog.Ready()
+				ctx, stop := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- a.Run(ctx) }()
+				const hours = 24
+				time.Sleep(hours * time.Hour)
+				stop()
+				require.NoError(t, <-ended)
+				dog.Stop()
+				fed, err := os.ReadFile(device)
+				require.NoError(t, err)
+				require.GreaterOrEqual(t, len(fed), hours*3600-1, "fed each second")
+			})
 		})
 	}
 }
