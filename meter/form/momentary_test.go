@@ -85,7 +85,7 @@ func TestMomentaryFigureHasItsState(t *testing.T) {
 		require.Equal(t, x.want.Amount.Decimal.String(), got.Amount.Decimal.String(), name)
 		got.Amount, x.want.Amount = decimal.NullDecimal{}, decimal.NullDecimal{}
 		require.Equal(t, x.want, got, name)
-		require.NoError(t, c.Permits(&p), name)
+		require.NoError(t, c.Always().Permits(&p), name)
 	}
 }
 
@@ -95,7 +95,7 @@ func TestGridStateIsWhatTheMeterSends(t *testing.T) {
 	units := func() (all []string) {
 		p, err := form.BuildMoment(c, malo, form.GridState, instant, shown("1", 0))
 		require.NoError(t, err)
-		require.NoError(t, c.Permits(&p))
+		require.NoError(t, c.Always().Permits(&p))
 		for _, v := range p.Values {
 			require.Equal(t, "232.4", v.Amount.Decimal.String())
 			all = append(all, v.Unit())
@@ -144,8 +144,8 @@ func TestMomentsAreDeniedByDefault(t *testing.T) {
 		require.NoError(t, err)
 		return &p
 	}
-	require.NoError(t, c.Permits(power()))
-	require.NoError(t, c.Permits(grid()))
+	require.NoError(t, c.Always().Permits(power()))
+	require.NoError(t, c.Always().Permits(grid()))
 	for why, spoil := range map[string]func(p, g *form.Payload) *form.Payload{
 		"names none":                func(p, _ *form.Payload) *form.Payload { p.Moment = time.Time{}; return p },
 		"not the quarter hour":      func(p, _ *form.Payload) *form.Payload { p.Period.From--; return p },
@@ -161,15 +161,15 @@ func TestMomentsAreDeniedByDefault(t *testing.T) {
 		"there twice":                     func(_, g *form.Payload) *form.Payload { g.Values[1] = g.Values[0]; return g },
 		"every 15m0s, on the clock":       func(_, g *form.Payload) *form.Payload { g.Moment = g.Moment.Add(time.Minute); return g },
 	} {
-		deny(c.Permits(spoil(power(), grid())), why)
+		deny(c.Always().Permits(spoil(power(), grid())), why)
 	}
 	// What is about a period has no moment.
 	for _, d := range form.Plan(c, form.DateOf(instant), form.DateOf(instant).AddDays(10)) {
 		p, err := c.Always().Build(d, nil)
 		require.NoError(t, err)
-		require.NoError(t, c.Permits(&p))
+		require.NoError(t, c.Always().Permits(&p))
 		p.Moment = p.Period.From.Time()
-		deny(c.Permits(&p), "no moment")
+		deny(c.Always().Permits(&p), "no moment")
 		break
 	}
 }
