@@ -161,7 +161,7 @@ func (b *lives) live(boots []boot, pause time.Duration) (a *agent.Agent) {
 }
 
 // shown is what the meter had counted at an instant.
-func (b *lives) shown(at time.Time) decimal.Decimal { return b.home.Registers(at).Drawn.Wh(-1) }
+func (b *bench) shown(at time.Time) decimal.Decimal { return b.home.Registers(at).Drawn.Wh(-1) }
 
 // requireTruth holds everything that is kept and was delivered against what the
 // household really drew. slack is by how much an unsynchronised clock may have
