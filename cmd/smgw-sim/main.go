@@ -3,11 +3,7 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -20,15 +16,7 @@ var version string // set by the linker, see the Makefile
 func main() { os.Exit(run()) }
 
 // run is main with an exit status instead of an exit, for the script tests.
-func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := newRootCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "smgw-sim:", cli.Explain(err))
-		return 1
-	}
-	return 0
-}
+func run() int { return cli.Run(newRootCommand()) }
 
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{

@@ -1,17 +1,33 @@
 // Package cli is what the command lines of smgw and smgw-sim have in common:
-// how they refuse what was typed wrongly, how they say who may do what, and
+// how they run and end, how they refuse what was typed wrongly, how they say who may do what, and
 // which version they are.
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
+
+// Run runs a program until it ends or gets SIGINT or SIGTERM, says on standard
+// error why it failed, and returns its exit status.
+func Run(root *cobra.Command) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := root.ExecuteContext(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", root.Name(), Explain(err))
+		return 1
+	}
+	return 0
+}
 
 // Finish gives a tree of commands what each of them needs, once all are added:
 // a verb that does not exist, an argument that nobody takes, a flag without a
