@@ -58,12 +58,12 @@ func (h *History) version(q meter.Quarter) int {
 
 // near is At, and beyond the history's ends its first or last contract.
 func (h *History) near(q meter.Quarter) *Contract {
-	for i := len(h.Versions) - 1; i > 0; i-- {
-		if h.Versions[i].From <= q {
-			return h.Versions[i].Contract
-		}
+	q = max(q, h.Versions[0].From)
+	i := len(h.Versions) - 1
+	for q < h.Versions[i].From {
+		i--
 	}
-	return h.Versions[0].Contract
+	return h.Versions[i].Contract
 }
 
 // Governing returns the contract that says what a payload of the period looks
