@@ -103,6 +103,38 @@ func TestOccasioned(t *testing.T) {
 	}
 }
 
+func TestWhatAnEventSays(t *testing.T) {
+	two := contract(t, form.ClassA)
+	two.MarketLocations[0].TwoTariffs = true
+	table := switched(t, "06:00", "22:00")
+	for name, test := range map[string]struct {
+		c             *form.Contract
+		span, instant []string
+	}{
+		"class A":        {contract(t, form.ClassA), []string{"energy 1-0:1.8.0", "register 1-0:1.8.0"}, []string{"register 1-0:1.8.0"}},
+		"class B":        {contract(t, form.ClassB), []string{"energy 1-0:1.8.0", "max_power 1-0:1.8.0", "register 1-0:1.8.0"}, []string{"register 1-0:1.8.0"}},
+		"class E":        {contract(t, form.ClassE), []string{"energy 1-0:2.8.0", "max_power 1-0:2.8.0", "register 1-0:2.8.0"}, []string{"register 1-0:2.8.0"}},
+		"two tariffs":    {two, []string{"energy 1-0:1.8.0", "register 1-0:1.8.0", "register 1-0:1.8.1", "register 1-0:1.8.2", "register 1-0:1.8.63"}, []string{"register 1-0:1.8.0", "register 1-0:1.8.1", "register 1-0:1.8.2", "register 1-0:1.8.63"}},
+		"by the gateway": {table, []string{"energy 1-0:1.8.0", "max_power 1-0:1.8.0", "register 1-0:1.8.0", "energy 1-0:1.8.1", "energy 1-0:1.8.2", "energy 1-0:1.8.63"}, []string{"register 1-0:1.8.0"}},
+	} {
+		h := test.c.Always()
+		events := []form.Event{{Kind: form.DeviceRemoved, At: at(t, "15", 0)}, {Kind: form.DeviceBuiltIn, At: at(t, "15", 1)}}
+		for _, d := range h.Occasioned(events, at(t, "01", 0), at(t, "20", 0)) {
+			p, err := h.Build(d, nil)
+			require.NoError(t, err)
+			var got []string
+			for _, v := range p.Values {
+				got = append(got, v.Kind.String()+" "+v.Code.Short())
+			}
+			want := test.span
+			if d.Event == form.DeviceBuiltIn {
+				want = test.instant
+			}
+			require.Equal(t, want, got, "%s, %s", name, d.Event)
+		}
+	}
+}
+
 func TestImplied(t *testing.T) {
 	a, e := contract(t, form.ClassA), contract(t, form.ClassA, form.ClassE)
 	malo := a.MarketLocations[0].MaLo

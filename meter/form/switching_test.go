@@ -92,16 +92,22 @@ func TestGatewayTariffsByGermanClockTime(t *testing.T) {
 }
 
 func TestTariffsAndWhatIsLeftAreTheEnergy(t *testing.T) {
-	c := switched(t, "06:00", "22:00", "tue", "wed")
-	c.TransformerFactor = 30
 	rapid.Check(t, func(t *rapid.T) {
+		c := switched(t, "06:00", "22:00", "tue", "wed")
+		c.TransformerFactor = 30
 		from := start(t) + meter.Quarter(rapid.IntRange(0, 200).Draw(t, "from"))
 		n := rapid.IntRange(1, 120).Draw(t, "length")
+		h := c.Always()
+		if rapid.Bool().Draw(t, "changes") {
+			// At the beginning another factor, another table or none.
+			h.Versions[0].Contract = rapid.SampledFrom([]*form.Contract{contract(t, form.ClassB), switched(t, "00:00", "24:00"), switched(t, "07:00", "08:15")}).Draw(t, "before")
+			h.Versions = append(h.Versions, form.Version{From: from + meter.Quarter(rapid.IntRange(0, n-1).Draw(t, "at")), Contract: c})
+		}
 		var all []meter.BoundaryReading
 		for _, l := range drawLines(t, "1-0:1.8.0", int64(from), int64(from)+int64(n)) {
 			all = append(all, l.reading(t))
 		}
-		got, _, err := c.Always().Preview(c.MarketLocations[0].MaLo, 7, form.Period{From: from, To: from + meter.Quarter(n)}, all)
+		got, _, err := h.Preview(c.MarketLocations[0].MaLo, 7, form.Period{From: from, To: from + meter.Quarter(n)}, all)
 		if err != nil {
 			t.Skip("no reading in the period")
 		}
@@ -113,6 +119,25 @@ func TestTariffsAndWhatIsLeftAreTheEnergy(t *testing.T) {
 		}
 		require.True(t, sum.Equal(got[0].Amount.Decimal))
 	})
+}
+
+func TestATableThatChangesHoldsFromItsMidnight(t *testing.T) {
+	q := start(t)
+	c, none := switched(t, "00:00", "24:00"), contract(t, form.ClassB)
+	all := readings(t, obis.Drawn, "0 1000 3000w 6000 10000")
+	for want, before := range map[string]*form.Contract{
+		"7 true offset | 3 true offset | 0 true offset": switched(t, "12:00", "24:00"), // low until then
+		"7 true offset | 0 true | 3 true offset":        none,
+	} {
+		h := form.History{Versions: []form.Version{{From: q, Contract: before}, {From: q + 2, Contract: c}}}
+		got, _, err := h.Preview(c.MarketLocations[0].MaLo, 7, form.Period{From: q, To: q + 4}, all)
+		require.NoError(t, err)
+		var words []string
+		for _, v := range got[3:] {
+			words = append(words, strings.SplitN(describe(v), " ", 3)[2])
+		}
+		require.Equal(t, want, strings.Join(words, " | "))
+	}
 }
 
 func TestGatewayTariffsArePermitted(t *testing.T) {
