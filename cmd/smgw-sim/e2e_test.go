@@ -46,17 +46,21 @@ const (
 
 // newLine makes the line; certificate are flags for the head-end's certificate.
 func newLine(t *testing.T, certificate ...string) *line {
+	return newLineOf(t, demoContract, certificate...)
+}
+
+func newLineOf(t *testing.T, contract []byte, certificate ...string) *line {
 	l := &line{t: t, bin: buildPrograms(t), dir: t.TempDir(), until: lineUntil}
 	l.sh("smgw-sim", "pki", "init", "--pki", "pki", "--headend", "headend")
 	l.sh("smgw-sim", append([]string{"pki", "headend", "--pki", "pki", "--headend", "headend"}, certificate...)...)
 	l.sh("smgw", "identity", "create", "--dir", "gateway/identity", "--gateway", demoGateway)
-	require.NoError(t, os.WriteFile(l.path("contract.toml"), demoContract, 0o644))
+	require.NoError(t, os.WriteFile(l.path("contract.toml"), contract, 0o644))
 	l.sh("smgw-sim", "pki", "enrol", "--pki", "pki", "--headend", "headend", "--identity", "gateway/identity", "--contract", "contract.toml")
 
 	endpoint := l.startHeadEnd("127.0.0.1:0")
 	l.control = headend.NewControl(l.path("headend.sock"))
 	text := fmt.Sprintf("[gateway]\nid = %q\nstate_dir = %q\n[[meter]]\nport = %q\n[headend]\nendpoint = %q\n",
-		demoGateway, l.path("gateway"), "serial:"+l.path("meter.tty"), endpoint) + string(demoContract)
+		demoGateway, l.path("gateway"), "serial:"+l.path("meter.tty"), endpoint) + string(contract)
 	require.NoError(t, os.WriteFile(l.path("smgw.toml"), []byte(text), 0o644))
 	var err error
 	l.config, err = config.Load(l.path("smgw.toml"))
