@@ -27,7 +27,7 @@ const (
 var causes = [...]struct{ name, meaning, remedy string }{
 	AllWell:            {"all_well", "all well", "nothing to do"},
 	StoreInTrouble:     {"store_in_trouble", "readings cannot be kept on the flash", "free space in the state folder, or change the card; smgw status says which"},
-	ReaderSilent:       {"reader_silent", "the reader says nothing", "plug the reader in, put its head on the meter's optical port, compare port = in the configuration"},
+	ReaderSilent:       {"reader_silent", "the reader says nothing", "plug the reader in, put its head on the meter's optical port; smgw check lists the readers and compares them with port"},
 	NoSML:              {"no_sml", "light comes in, but no SML", "turn the head so that its cable points down, keep sunlight off, ask whether the meter speaks SML at 9600 baud"},
 	SMLRefused:         {"sml_refused", "SML comes in, but torn", "seat the head again, try another cable; smgw decode shows what is refused"},
 	PINNeeded:          {"pin_needed", "the meter gives whole kWh only", "enter the meter's PIN and switch InF on at the meter"},

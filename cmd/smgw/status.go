@@ -149,7 +149,8 @@ func describeLine(l meter.LineState, local func(time.Time) string) string {
 	}
 	switch {
 	case !l.Open && l.Error != "":
-		text += ": " + l.Error
+		_, path, _ := strings.Cut(l.Source, ":")
+		text += ": " + strings.TrimPrefix(l.Error, path+": ")
 	case l.Telegrams == 0:
 		text += fmt.Sprintf(": %d bytes, no telegram yet", l.Bytes)
 	default:
