@@ -117,6 +117,13 @@ func (a *Agent) jumped(s meter.Stamp, step time.Duration) {
 	t := &a.timeline
 	was := t.steady
 	t.steady = false
+	// How long ago things were has not changed: nobody is silent for that.
+	a.started = a.started.Add(step)
+	for _, m := range a.meters {
+		if !m.last.At.Time.IsZero() {
+			m.last.At.Time, m.dated = m.last.At.Time.Add(step), false
+		}
+	}
 	switch {
 	case t.doubt != nil:
 		t.doubt.since = s.Elapsed

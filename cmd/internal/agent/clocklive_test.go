@@ -1,0 +1,108 @@
+package agent_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"smgw/board"
+	"smgw/meter"
+	"smgw/meter/form"
+	"smgw/meter/sim"
+)
+
+// wiredClock is the clock of a boot in a bubble: its time is the truth, moved.
+type wiredClock struct {
+	boot  *boot
+	moved time.Duration // from the bubble's time to the truth
+}
+
+func (c *wiredClock) truth() time.Time                     { return time.Now().Add(c.moved) }
+func (c *wiredClock) Now() meter.Stamp                     { return c.boot.stamp(c.truth()) }
+func (c *wiredClock) Received(*meter.Telegram) meter.Stamp { return c.Now() }
+
+// pipe is a meter's line: each opening gives the meter's end to plug.
+type pipe struct{ plug func(net.Conn) }
+
+func (p pipe) Open(context.Context) (io.ReadCloser, error) {
+	ours, meters := net.Pipe()
+	p.plug(meters)
+	return ours, nil
+}
+func (pipe) Live() bool     { return true }
+func (pipe) String() string { return "pipe" }
+
+// As on a gateway: readers, senders and the second hand side by side, a meter
+// that speaks every few seconds at 9600 baud, power cuts, clocks set late, and
+// months between the two changes of summer time.
+func TestAgentLivesThroughBothChangesOfSummerTime(t *testing.T) {
+	b := newLives(t)
+	at := func(month time.Month, day, hour, minute int) time.Time {
+		year := 2026
+		if month < time.July {
+			year++
+		}
+		return form.Date{Year: year, Month: month, Day: day}.At(hour, minute)
+	}
+	boots := []boot{
+		{from: at(time.October, 24, 21, 0), until: at(time.October, 25, 12, 0), begins: never, ppm: 150, changes: []change{
+			{at: at(time.October, 24, 22, 20), sync: true},
+			{at: at(time.October, 25, 1, 40), keep: true},
+			{at: at(time.October, 25, 6, 0), sync: true},
+		}},
+		{from: at(time.October, 25, 20, 7), until: at(time.October, 26, 12, 0), begins: at(time.October, 25, 12, 0), ppm: -150, changes: []change{
+			{at: at(time.October, 25, 22, 0), sync: true},
+			{at: at(time.October, 26, 7, 2), sync: true, ahead: 5 * time.Hour},
+			{at: at(time.October, 26, 7, 25), sync: true},
+		}},
+		{from: at(time.March, 27, 21, 0), until: at(time.March, 30, 12, 0), begins: never, changes: []change{
+			{at: at(time.March, 27, 23, 50), sync: true},
+			{at: at(time.March, 28, 1, 50), sync: true, ahead: -24 * time.Hour},
+			{at: at(time.March, 28, 2, 10), sync: true},
+		}},
+	}
+	b.home = sim.NewHousehold(sim.Options{Seed: 7, Since: boots[0].from})
+	require.NoError(t, b.store.Close())
+	synctest.Test(t, func(t *testing.T) {
+		b.t = t
+		b.store = nil
+		m := sim.NewMeter(b.home, b.model, b.model.Device)
+		for i := range boots {
+			boot := &boots[i]
+			time.Sleep(time.Minute)
+			clock := &wiredClock{boot, boot.from.Sub(time.Now())}
+			b.clock = clock
+			b.reopen()
+			ctx, cut := context.WithDeadline(t.Context(), time.Now().Add(boot.until.Sub(boot.from)))
+			a := b.agent(false)
+			a.ReadFrom(pipe{func(line net.Conn) {
+				go func() {
+					defer line.Close()
+					head := sim.Head{Meter: m, From: clock.truth().Truncate(time.Second), Interval: 5 * time.Second}
+					head.Run(ctx, line)
+				}()
+			}})
+			require.NoError(t, a.Run(ctx))
+			cut()
+			synctest.Wait()
+			require.NoError(t, b.store.Close())
+		}
+	})
+	b.t = t
+	b.reopen()
+	b.requireTruth(t, boots, 5*time.Second, 30*time.Second)
+	days := map[int]int{}
+	for _, p := range b.payloads {
+		if p.Row == 5 && p.To == form.NB {
+			days[len(p.Values[0].Intervals)]++
+		}
+	}
+	require.Equal(t, 1, days[3*4+100], "from 21:00 to the end of the day on which summer time ends")
+	require.Equal(t, 1, days[4*96+92], "over Easter, when it begins")
+	require.NotContains(t, b.lamps.last, board.ReaderSilent)
+}
