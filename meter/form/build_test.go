@@ -514,6 +514,7 @@ func TestBuildingAgainInAnyOrderMakesTheSame(t *testing.T) {
 		for range rapid.IntRange(0, 5).Draw(t, "again") {
 			all = append(all, all[rapid.IntRange(0, len(all)-1).Draw(t, "which")])
 			all[len(all)-1].Offset = time.Duration(rapid.IntRange(-30, 30).Draw(t, "offset")) * time.Second
+			all[len(all)-1].Device = rapid.SampledFrom([]meter.DeviceID{"", "\x0aA", "\x0aB"}).Draw(t, "device")
 		}
 		want, err := c.Always().Build(d, all)
 		require.NoError(t, err)
