@@ -70,6 +70,9 @@ func TestWhatIsPreliminaryIsSettled(t *testing.T) {
 func TestSettledOnThe8th(t *testing.T) {
 	c := contract(t, form.ClassB)
 	require.Equal(t, date(t, "2026-11-08"), due(t, c, "2026-11-01", 7, form.NB).FinalOn())
+	part := due(t, c, "2026-11-01", 7, form.NB)
+	part.Period.To -= 3 * 96
+	require.Equal(t, date(t, "2026-11-08"), part.FinalOn(), "of a month that was cut")
 	d := c.Always().Occasioned([]form.Event{{Kind: form.DeviceRemoved, At: midnight(t, "2026-11-28") + 40}}, 0, midnight(t, "2026-12-01"))[0]
 	require.Equal(t, date(t, "2026-12-06"), d.FinalOn())
 }

@@ -64,12 +64,13 @@ func (h *History) Settled(after, upTo meter.Quarter) []Due {
 }
 
 // FinalOn is the local day on which what is still preliminary in the payload is
-// settled: the 8th calendar day (FORM.md, When).
+// settled (FORM.md, When): the 8th calendar day of the month after a month, or of
+// part of one, and the 8th after an event.
 func (d Due) FinalOn() Date {
-	if d.Event != (EventKind{}) {
-		return DateOf(d.Period.To.Time()).AddDays(8)
+	if row, _ := d.Row.Row(); row.Rhythm == EachMonth {
+		return DateOf((d.Period.To - 1).Time()).FirstOfNextMonth().AddDays(7)
 	}
-	return DateOf(d.At).AddDays(7)
+	return DateOf(d.Period.To.Time()).AddDays(8)
 }
 
 func (d Due) compare(e Due) int {
