@@ -40,6 +40,7 @@ type meaning struct {
 	Factor      int64                `json:"transformer_factor"`
 	Sent        []config.Entitlement `json:"sent"`
 	NotSent     []form.RowNumber     `json:"not_sent"`
+	Change      *change              `json:"change"` // null where the contract that the gateway keeps cannot be read
 	Warnings    []string             `json:"warnings"`
 }
 
@@ -58,7 +59,9 @@ func newCheckCommand() *cobra.Command {
 		Short: "Say in plain words what a configuration means, or what is wrong with it",
 		Long: `Reads a configuration and says in plain words what it means: which meters are
 read, which rows of the form follow, who gets what from whom and how often, when
-it is next due, and what is not sent.
+it is next due, and what is not sent. Against the contract that the running agent
+keeps, or the store where none runs, it says what the file would change, and from
+when, before it does.
 
 A file that is wrong is refused with every problem on a line of its own, as
 file:line:column: what is wrong; what would be right. The exit status is then 1.
@@ -77,6 +80,9 @@ the exit status at 0.`,
 			}
 			now := time.Now()
 			m := meaningOf(c, now, append(warnings(c, now), meterWarnings(cmd.Context(), c)...))
+			if m.Change, err = changeOf(cmd.Context(), c, now); err != nil {
+				m.Warnings = append(m.Warnings, fmt.Sprintf("what the file changes is not known: %v", err))
+			}
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(checked{OK: true, File: path, Errors: config.Errors{}, meaning: m})
 			}
@@ -175,6 +181,9 @@ func (m *meaning) print(to io.Writer, c *config.Config) error {
 		fmt.Fprintf(w, ",\ncommissioned at %s: what lay before is absent", at.In(form.Berlin).Format(time.RFC3339))
 	}
 	fmt.Fprint(w, ".\n")
+	if from := c.Contract.From; from != (form.Date{}) {
+		fmt.Fprintf(w, "It is to hold from %s, 00:00.\n", from)
+	}
 	if days := c.Contract.ExtraHolidays; len(days) > 0 {
 		fmt.Fprintf(w, "Besides the public holidays no working days: %s.\n", joined(days))
 	}
@@ -216,6 +225,9 @@ func (m *meaning) print(to io.Writer, c *config.Config) error {
 		fmt.Fprintf(w, ",\nand none of the form's rows %s, which are for other classes", joined(m.NotSent))
 	}
 	fmt.Fprint(w, ".\n")
+	if m.Change != nil {
+		m.Change.print(w)
+	}
 	for _, warning := range m.Warnings {
 		fmt.Fprintf(w, "\nWarning: %s", warning)
 	}

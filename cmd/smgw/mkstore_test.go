@@ -9,16 +9,18 @@ import (
 
 	"smgw/buffer"
 	"smgw/cmd/internal/agent"
+	"smgw/cmd/internal/config"
 	"smgw/meter"
 	"smgw/meter/obis"
 )
 
-// mkstore is the script command `mkstore FILE`: a store as an agent leaves it,
-// with two days of readings, a payload that waits, one that was refused, and a
-// journal. The payloads' bodies are no payloads.
+// mkstore is the script command `mkstore FILE [CONTRACT]`: a store as an agent
+// leaves it, with two days of readings, a payload that waits, one that was refused,
+// and a journal; with a contract also its version, and a payload that was
+// acknowledged. The payloads' bodies are no payloads.
 func mkstore(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: mkstore FILE")
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: mkstore FILE [CONTRACT]")
 	}
 	s, err := buffer.Open(ts.MkAbs(args[0]), buffer.Options{})
 	ts.Check(err)
@@ -46,6 +48,15 @@ func mkstore(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(s.Build("41373559241", first+2*96, []buffer.Item{item("aa"), item("bb"), item("cc")}))
 	ts.Check(s.SetAside("bb", "no such contract", at, buffer.Event{At: at, Kind: agent.Refused, Detail: map[string]string{"id": "bb", "row": "6", "to": "LF", "reason": "no such contract"}}))
 	ts.Check(s.SetAside("cc", "no such contract", at))
+	if len(args) == 2 {
+		contract, err := config.LoadContract(ts.MkAbs(args[1]))
+		ts.Check(err)
+		ts.Check(s.PutContract(buffer.ContractVersion{From: first, Text: config.FormatContract(contract)}))
+		sent := item("dd")
+		sent.Label["partner"] = "9900357000004"
+		ts.Check(s.Build("41373559241/day", first+2*96, []buffer.Item{sent}))
+		ts.Check(s.Acknowledge("dd", at.Add(time.Hour)))
+	}
 	ts.Check(s.Close())
 }
 

@@ -54,6 +54,7 @@ func (i *Inspection) Handler() http.Handler {
 	mux.Handle("GET "+control.DumpPath, control.Stream(i.dump))
 	mux.Handle("POST "+control.CompactPath, control.Answer(i.compact))
 	mux.Handle("GET "+control.ReadingsPath, control.Stream(i.readings))
+	mux.Handle("GET "+control.ContractsPath, control.Answer(i.contracts))
 	mux.Handle("GET "+control.OutboxPath, control.Stream(i.outbox))
 	mux.Handle("GET "+control.OutboxPath+"/{id}", control.Answer(i.item))
 	mux.Handle("POST "+control.OutboxPath+"/{id}/retry", control.Answer(i.retry))
@@ -197,6 +198,21 @@ func (i *Inspection) compact(*http.Request) (c control.Compacted, err error) {
 	}
 	after, err := i.Store.Stats()
 	c.Before, c.After = before.FileBytes, after.FileBytes
+	return c, err
+}
+
+// contracts are the versions that are kept.
+func (i *Inspection) contracts(*http.Request) (c control.Contracts, err error) {
+	versions, err := i.Store.Contracts()
+	if err != nil {
+		return c, err
+	}
+	c.Versions = []control.ContractRecord{}
+	for _, v := range versions {
+		c.Versions = append(c.Versions, control.ContractRecord{From: v.From, Text: string(v.Text)})
+	}
+	marks, err := i.Store.Series()
+	c.BuiltUpTo = builtUpTo(marks)
 	return c, err
 }
 

@@ -53,7 +53,7 @@ func (w *writer) marketLocation(m *form.MarketLocation) {
 	}
 	w.text("meter", m.Meter)
 	if m.Interpolate != 0 {
-		w.text("interpolate", m.Interpolate.String())
+		w.text("interpolate", duration(m.Interpolate))
 	}
 	for _, h := range m.HighTimes {
 		w.table("[[market_location.high_tariff]]")
@@ -66,7 +66,7 @@ func (w *writer) marketLocation(m *form.MarketLocation) {
 	if f := m.FeedInPower; f != nil {
 		w.table("[market_location.feed_in_power]")
 		if f.Every != 0 {
-			w.text("every", f.Every.String())
+			w.text("every", duration(f.Every))
 		}
 		for _, at := range []struct {
 			key string
@@ -79,7 +79,7 @@ func (w *writer) marketLocation(m *form.MarketLocation) {
 	}
 	if g := m.GridState; g != nil {
 		w.table("[market_location.grid_state]")
-		w.text("every", g.Every.String())
+		w.text("every", duration(g.Every))
 		w.text("because", g.Because.String())
 	}
 	for _, r := range m.Receivers {
@@ -122,6 +122,17 @@ func texts[T fmt.Stringer](all []T) string {
 		quotes[i] = quoted(v.String())
 	}
 	return "[" + strings.Join(quotes, ", ") + "]"
+}
+
+// duration is as people write one: 2h, 45m, 27s.
+func duration(d time.Duration) string {
+	switch {
+	case d%time.Hour == 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	case d%time.Minute == 0:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	}
+	return d.String()
 }
 
 // quoted is a basic string of TOML.

@@ -15,8 +15,10 @@ const (
 	VerifyPath  = "/v1/journal/verify" // JournalVerdict
 	StatsPath   = "/v1/store/stats"    // buffer.Stats
 	CheckPath   = "/v1/store/check"    // StoreVerdict
-	DumpPath    = "/v1/store/dump"     // a stream of Record
-	CompactPath = "/v1/store/compact"  // POST; Compacted
+	// ContractsPath has the versions of the contract that are kept: Contracts
+	ContractsPath = "/v1/contracts"
+	DumpPath      = "/v1/store/dump"    // a stream of Record
+	CompactPath   = "/v1/store/compact" // POST; Compacted
 	// ReadingsPath has a table of readings as meter.TableWriter makes it:
 	// ?format=csv|json&meter=NAME&from=INSTANT&to=INSTANT&columns=NAME,…
 	ReadingsPath = "/v1/readings"
@@ -154,6 +156,13 @@ type MarkRecord struct {
 type ContractRecord struct {
 	From meter.Quarter `json:"from"`
 	Text string        `json:"text"`
+}
+
+// Contracts are the versions of the contract that are kept, ascending, and how far
+// any series of payloads is built.
+type Contracts struct {
+	Versions  []ContractRecord `json:"versions"`
+	BuiltUpTo meter.Quarter    `json:"built_upto"`
 }
 
 // LossRecord is a loss that the head-end was not told yet.
