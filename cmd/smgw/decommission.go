@@ -10,12 +10,15 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/user"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"smgw/buffer"
 	"smgw/cmd/internal/agent"
 	"smgw/cmd/internal/config"
 	"smgw/cmd/internal/control"
@@ -152,7 +155,10 @@ func (f *farewell) withOwnAgent(ctx context.Context, socket string) error {
 			if err == nil {
 				err = errors.New("the agent ended at once")
 			}
-			return fmt.Errorf("no agent runs, and none can be run to deliver what is due: %w", err)
+			if f.force {
+				return f.eraseUndelivered(err)
+			}
+			return fmt.Errorf("no agent runs, and none can be run to deliver what is due: %w; with --force its data are erased all the same", err)
 		case <-tick.C:
 		}
 		if runs, err := control.Answers(socket); err == nil && runs {
@@ -163,6 +169,25 @@ func (f *farewell) withOwnAgent(ctx context.Context, socket string) error {
 	err := f.sayGoodbye(ctx, control.Dial(socket))
 	stop()
 	return errors.Join(err, <-ended)
+}
+
+// eraseUndelivered erases what no agent can deliver.
+func (f *farewell) eraseUndelivered(why error) error {
+	rest, err := agent.OpenRest(f.config, true)
+	if errors.Is(err, buffer.ErrInUse) {
+		return err
+	}
+	var store *buffer.Store // a damaged or an absent one says nothing of what is lost
+	if err == nil {
+		store = rest.Store
+	}
+	who := "uid " + strconv.Itoa(os.Getuid())
+	if u, err := user.Current(); err == nil {
+		who = u.Username
+	}
+	erased, err := agent.Erase(f.config, store, who, time.Now())
+	erased.Unbuilt = why.Error()
+	return errors.Join(f.say(&erased, err), err)
 }
 
 // sayGoodbye has the agent do its last work and end.

@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"smgw/cmd/internal/agent"
+	"smgw/cmd/internal/config"
 	"smgw/cmd/internal/control"
 	"smgw/meter/form"
 )
@@ -34,7 +36,7 @@ contract means it reads there.`,
 		newDeviceCommand("device-built-in", "A meter was built in; its first reading counts", form.DeviceBuiltIn),
 		newDeviceCommand("device-removed", "A meter was removed; its last reading counts", form.DeviceRemoved),
 		newDeviceCommand("device-taken-over", "A meter was taken over by or from another metering point operator", form.DeviceTakenOver),
-		newEventListCommand(), newEventWithdrawCommand(),
+		newDemandCommand(), newEventListCommand(), newEventWithdrawCommand(),
 	)
 	return cmd
 }
@@ -163,6 +165,39 @@ func writeEvent(out io.Writer, e *control.Event) {
 		by = "the gateway"
 	}
 	fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\ttold %s by %s\n", e.ID, e.State, strings.ReplaceAll(e.Kind, "_", "-"), whom, moment(e.At.Time()), moment(e.Told), by)
+}
+
+func newDemandCommand() *cobra.Command {
+	var path, malo string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "demand --malo ID",
+		Short: "Send what row 9 shows at this moment, once: the network operator asked for it",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := form.ParseMarketLocationID(malo); err != nil {
+				return fmt.Errorf("--malo: %w", err)
+			}
+			c, err := config.Load(path)
+			if err != nil {
+				return err
+			}
+			var d control.Demanded
+			if err := control.Dial(agent.SocketPath(c)).Do(cmd.Context(), http.MethodPost, control.DemandPath+"?"+url.Values{"malo": {malo}}.Encode(), &d); err != nil {
+				return err
+			}
+			if asJSON {
+				return writeLine(cmd.OutOrStdout(), d)
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "row 9 of %s is sent as it shows now\n", d.MaLo)
+			return err
+		},
+	}
+	configFlag(cmd, &path)
+	cmd.Flags().StringVar(&malo, "malo", "", "`ID` of the market location (needed)")
+	cmd.MarkFlagRequired("malo")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object, for programs")
+	return cmd
 }
 
 func newEventListCommand() *cobra.Command {

@@ -94,6 +94,8 @@ func describeEntry(kind string, detail map[string]string) string {
 		said = sentence(who(), tells(take), "told as", take("", "id", ""))
 	case agent.EventWithdrawn:
 		said = sentence(who(), "takes back", tells(take), take("told as ", "id", ""))
+	case agent.MomentDemanded:
+		said = sentence(who(), "asks for row 9", take("of ", "malo", ""))
 	case agent.EventBuilt:
 		said = sentence(take("", "payloads", " payloads"), "for", tells(take), take("told as ", "id", ""))
 	case agent.Imported:

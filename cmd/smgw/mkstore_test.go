@@ -11,6 +11,7 @@ import (
 	"smgw/cmd/internal/agent"
 	"smgw/cmd/internal/config"
 	"smgw/meter"
+	"smgw/meter/form"
 	"smgw/meter/obis"
 )
 
@@ -57,6 +58,20 @@ func mkstore(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(s.Build("41373559241/day", first+2*96, []buffer.Item{sent}))
 		ts.Check(s.Acknowledge("dd", at.Add(time.Hour)))
 	}
+	ts.Check(s.Close())
+}
+
+// begin is the script command `begin CONFIG STORE`: the gateway of a configuration
+// has begun its own work on 1 March 2020.
+func begin(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: begin CONFIG STORE")
+	}
+	contract, err := config.LoadContract(ts.MkAbs(args[0]))
+	ts.Check(err)
+	s, err := buffer.Open(ts.MkAbs(args[1]), buffer.Options{})
+	ts.Check(err)
+	ts.Check(s.PutContract(buffer.ContractVersion{From: form.Date{Year: 2020, Month: time.March, Day: 1}.Midnight(), Text: config.FormatContract(contract)}))
 	ts.Check(s.Close())
 }
 

@@ -15,6 +15,6 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/script",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"mkstore": mkstore, "spoil": spoil},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"mkstore": mkstore, "begin": begin, "spoil": spoil},
 	})
 }

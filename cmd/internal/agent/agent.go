@@ -268,7 +268,7 @@ func (a *Agent) received(ctx context.Context, m *meterState, t meter.Telegram) {
 // reading whose instant cannot be believed waits until it can be dated.
 func (a *Agent) observe(m *meterState, r meter.Reading) {
 	if a.leaving.farewell != nil {
-		m.device, m.last = r.Device, r
+		m.device, m.last, m.dated = r.Device, r, false // for status; it decides nothing
 		return
 	}
 	a.keepMinute(m, r.At.Time)
@@ -309,7 +309,11 @@ func (a *Agent) mark(s meter.Stamp) meter.Stamp {
 // decide any more, builds the periods that are settled, and sets the lamps.
 func (a *Agent) step(now meter.Stamp) {
 	now, steady := a.judge(now)
-	if !clockNeverSet(now.Time) {
+	switch {
+	case clockNeverSet(now.Time):
+	case a.leaving.farewell != nil:
+		a.takeLeave(now.Time)
+	default:
 		if steady {
 			for _, m := range a.meters {
 				if m.undated.empty() { // else a nearer reading may wait to be dated
@@ -318,11 +322,8 @@ func (a *Agent) step(now meter.Stamp) {
 			}
 		}
 		a.unsaved.flush(a)
-		switch {
-		case a.leaving.farewell != nil:
-			a.takeLeave(now.Time)
 		// A clock that nobody vouches for ends no period.
-		case a.unsaved.empty() && now.Quality == meter.ClockSynchronised && !a.waiting(now):
+		if a.unsaved.empty() && now.Quality == meter.ClockSynchronised && !a.waiting(now) {
 			a.builder.build(now.Time, a.senders)
 			a.settle(now.Time)
 		}

@@ -32,6 +32,7 @@ const (
 	EventTold       = "event_told"       // what happened at the metering point: somebody told it, or the agent saw it
 	EventWithdrawn  = "event_withdrawn"  // somebody took it back
 	EventBuilt      = "event_built"      // its payloads are built
+	MomentDemanded  = "moment_demanded"  // somebody asked for a momentary figure
 	Imported        = "readings_imported"
 	Decommissioning = "decommissioning" // somebody ends this gateway's work
 )

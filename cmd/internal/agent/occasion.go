@@ -252,6 +252,22 @@ func entitled(m *form.MarketLocation) error {
 	return fmt.Errorf("the form has no row for events at market location %s: it is of class %s", m.MaLo, m.Class)
 }
 
+// demanded sends once what row 9 of a market location shows now.
+func (a *Agent) demanded(r *http.Request) (d control.Demanded, err error) {
+	malo, err := form.ParseMarketLocationID(r.URL.Query().Get("malo"))
+	if err != nil {
+		return d, err
+	}
+	detail, err := by(r, "malo", malo.String())
+	if err != nil {
+		return d, err
+	}
+	if err := a.Store.Append(buffer.Event{At: a.Clock.Now().Time, Kind: MomentDemanded, Detail: detail}); err != nil {
+		return d, err
+	}
+	return control.Demanded{MaLo: malo.String()}, a.demand(malo)
+}
+
 // withdraw takes an event back that nothing was built of yet.
 func (i *Inspection) withdraw(r *http.Request) (e control.Event, err error) {
 	detail, err := by(r)

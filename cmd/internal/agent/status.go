@@ -17,6 +17,7 @@ func (a *Agent) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+control.StatusPath, control.Answer(func(*http.Request) (*control.Status, error) { return a.Status() }))
 	mux.HandleFunc("GET "+control.MetricsPath, a.metrics)
+	mux.Handle("POST "+control.DemandPath, control.Answer(a.demanded))
 	mux.Handle("GET "+control.DecommissionPath, control.Answer(a.farewellAnswer))
 	mux.Handle("POST "+control.DecommissionPath, control.Answer(a.decommission))
 	mux.Handle("POST "+control.DecommissionPath+"/erase", control.Stream(a.askErase))

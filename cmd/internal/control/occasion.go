@@ -12,7 +12,7 @@ const (
 	// perhaps &malo=ID or &meter=NAME it tells one, and with /ID/withdraw takes one
 	// back: an Event.
 	EventsPath = "/v1/events"
-	DemandPath = "/v1/demand" // POST ?malo=ID: what row 9 shows now is sent once
+	DemandPath = "/v1/demand" // POST ?malo=ID: what row 9 shows now is sent once; Demanded
 	// ImportPath takes a table of readings as content of a POST, ?meter=NAME where
 	// there are several; Imported.
 	ImportPath = "/v1/readings/import"
@@ -29,6 +29,11 @@ type Event struct {
 	Told  time.Time     `json:"told"`
 	By    string        `json:"by"`    // who told it; "" for the gateway itself
 	State string        `json:"state"` // waits, built or withdrawn
+}
+
+// Demanded is a momentary figure that somebody asked for.
+type Demanded struct {
+	MaLo string `json:"malo"`
 }
 
 // Imported is what became of a table of readings.
