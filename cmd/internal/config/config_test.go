@@ -262,7 +262,7 @@ func TestProblems(t *testing.T) {
 		"which of two meters": {`[[meter]]`, "[[meter]]\nname = \"a\"\nport = \"/dev/ttyUSB0\"\n[[meter]]\nname = \"b\"", []string{
 			`:19:3: meter is missing in [[market_location]]; there are several meters: want "a" or "b"`}},
 		"port that is a bare name": {`tcp://127.0.0.1:2000`, `ttyUSB0`, []string{
-			`:5:8: port: source "ttyUSB0": there is no such file; for a serial port that appears there later write serial:ttyUSB0`}},
+			`:5:8: port: source "ttyUSB0": there is no such file; did you mean /dev/ttyUSB0?`}},
 		"port of an unknown kind": {`tcp://127.0.0.1:2000`, `udp://127.0.0.1:2000`, []string{
 			`:5:8: port: source "udp://127.0.0.1:2000"; want a serial port such as /dev/ttyUSB0, usb:SERIAL or serial:/path, tcp://host:port, a file, or - for standard input`}},
 		"meters of the same name and port": {`[[meter]]`, "[[meter]]\nname = \"main\"\nport = \"tcp://127.0.0.1:2000\"\n[[meter]]\nname = \"main\"", []string{
