@@ -15,6 +15,9 @@ func NewButton(l Line, bounce time.Duration) (Button, func(down bool)) {
 	return newButton(l, levels, bounce), levels.set
 }
 
+// OpenButtonBy is OpenButton with the request of the line passed in.
+var OpenButtonBy = openButton
+
 // Settle is how long a contact bounces at most.
 const Settle = settle
 

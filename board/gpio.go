@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -84,6 +85,13 @@ func OpenButton(c Config) (Button, error) {
 	if c.Button == nil {
 		return nil, nil
 	}
+	return openButton(c, func(options ...gpiocdev.LineReqOption) (io.Closer, error) {
+		return request(c, c.Button.Line, options...)
+	})
+}
+
+// openButton is OpenButton with the request of the line passed in.
+func openButton(c Config, request func(...gpiocdev.LineReqOption) (io.Closer, error)) (Button, error) {
 	levels := newLevels()
 	edges := []gpiocdev.LineReqOption{
 		gpiocdev.AsInput,
@@ -96,7 +104,6 @@ func OpenButton(c Config) (Button, error) {
 		rest = gpiocdev.WithPullUp
 	}
 	debounced := gpiocdev.WithDebounce(settle)
-	var line *gpiocdev.Line
 	var err error
 	for _, try := range []struct {
 		more   []gpiocdev.LineReqOption
@@ -107,7 +114,8 @@ func OpenButton(c Config) (Button, error) {
 		{[]gpiocdev.LineReqOption{rest}, settle},
 		{nil, settle},
 	} {
-		line, err = request(c, c.Button.Line, slices.Concat(edges, try.more)...)
+		var line io.Closer
+		line, err = request(slices.Concat(edges, try.more)...)
 		if err == nil {
 			return newButton(line, levels, try.bounce), nil
 		}
