@@ -38,7 +38,7 @@ func (f *foldingLog) lost(err error, pause time.Duration) {
 		f.leftOut++
 		return
 	}
-	if !f.tell(slog.LevelWarn, "meter line lost", slog.String("error", text), slog.Duration("again_in", pause)) {
+	if !f.tell(slog.LevelWarn, "meter line lost", slog.String("err", text), slog.Duration("again_in", pause)) {
 		return
 	}
 	f.said, f.saidAt = text, time.Now()

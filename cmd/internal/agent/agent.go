@@ -179,7 +179,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.mu.Unlock()
 	var lines, others sync.WaitGroup
 	for _, m := range a.meters {
-		a.Watchdog.watch(&m.post, m.name)
+		a.Watchdog.watch(&m.post, slog.String("meter", m.name))
 		m.line.Progress = m.reads
 		lines.Go(func() {
 			defer m.post.at(resting)
@@ -193,7 +193,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		lines.Wait()
 	} else {
 		for _, s := range a.senders {
-			a.Watchdog.watch(&s.post, s.endpoint)
+			a.Watchdog.watch(&s.post, slog.String("endpoint", s.endpoint))
 			others.Go(func() { s.run(ctx) })
 		}
 		others.Go(func() { a.probeStore(ctx) })
@@ -224,7 +224,7 @@ func (a *Agent) Run(ctx context.Context) error {
 // everySecond does what time alone makes due, until ctx ends.
 func (a *Agent) everySecond(ctx context.Context) {
 	var post post
-	a.Watchdog.watch(&post, "")
+	a.Watchdog.watch(&post, slog.Attr{})
 	defer post.at(resting)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -51,7 +51,7 @@ var limits = [...]struct {
 
 // post is where one goroutine of the agent stands. It says so at every turn.
 type post struct {
-	of   string        // which line, which endpoint
+	of   slog.Attr     // which meter, which endpoint; empty where there is one of them
 	mark atomic.Uint32 // the stage in the lowest three bits, the turns above
 }
 
@@ -113,7 +113,7 @@ func (w *Watchdog) Start() {
 	} else if wants > 0 {
 		w.every = max(1, int(wants/3/w.Tick))
 	}
-	w.watch(&w.own, "")
+	w.watch(&w.own, slog.Attr{})
 	w.own.at(starting)
 	w.stop, w.ended = make(chan struct{}), make(chan struct{})
 	go w.run()
@@ -163,8 +163,8 @@ func (w *Watchdog) notify(state string) {
 	}
 }
 
-// watch has a post watched, of a line or an endpoint. Without a watchdog nobody is.
-func (w *Watchdog) watch(p *post, of string) {
+// watch has a post watched, of a meter or an endpoint. Without a watchdog nobody is.
+func (w *Watchdog) watch(p *post, of slog.Attr) {
 	if w == nil {
 		return
 	}
@@ -229,7 +229,7 @@ func (w *Watchdog) end(hung []*watched) {
 		defer close(said)
 		for _, p := range hung {
 			s := limits[p.stage()]
-			w.Log.Error("a stage hangs: the agent ends itself, to be started again", "stage", s.name, "of", p.of, "limit", s.limit)
+			w.Log.Error("a stage hangs: the agent ends itself, to be started again", "stage", s.name, p.of, "limit", s.limit)
 		}
 		stacks := make([]byte, 64<<10) // of every goroutine; those of an agent take half of it
 		fmt.Fprintf(w.Dump, "%s\n", stacks[:runtime.Stack(stacks, true)])
@@ -254,7 +254,7 @@ func (m *meterState) reads() {
 // probeStore asks the store again and again whether it could write, until ctx ends.
 func (a *Agent) probeStore(ctx context.Context) {
 	var post post
-	a.Watchdog.watch(&post, "")
+	a.Watchdog.watch(&post, slog.Attr{})
 	defer post.at(resting)
 	tick := time.NewTicker(10 * a.Watchdog.turn())
 	defer tick.Stop()
