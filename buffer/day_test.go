@@ -24,7 +24,7 @@ import (
 // BUFFER_SYNC set the file system's metadata is written after each commit, as
 // it is on a gateway where commits are minutes apart. hack/flash.sh does both.
 func BenchmarkDay(b *testing.B) {
-	for name, years := range map[string]int{"after 0 years": 0, "after 2 years": 2, "with minutes": 0} {
+	for name, years := range map[string]int{"after 0 years": 0, "after 2 years": 2, "with minutes": 0, "with moments": 0} {
 		b.Run(name, func(b *testing.B) {
 			s := openWith(b, buffer.Options{})
 			if dir := os.Getenv("BUFFER_DIR"); dir != "" {
@@ -33,7 +33,7 @@ func BenchmarkDay(b *testing.B) {
 				os.Remove(s.path)
 				s.reopen()
 			}
-			w := &household{store: s, q: day0, minutes: name == "with minutes"}
+			w := &household{store: s, q: day0, minutes: name == "with minutes", moments: name == "with moments"}
 			if years > 0 {
 				require.NoError(b, buffer.Fill(s.Store, "main", day0-meter.Quarter(years*365*96), day0, reading))
 			}
@@ -75,6 +75,9 @@ type household struct {
 	sync bool
 	// minutes are kept too, and the old ones erased each day
 	minutes bool
+	// moments are sent each minute, and what was acknowledged forgotten each hour
+	moments bool
+	sent    []string
 }
 
 // payloadsADay: rows 5 and 6 go to three receivers, for what is drawn (class B)
@@ -100,6 +103,19 @@ func (h *household) day() {
 		}
 		for n := 0; h.minutes && n < 15; n++ {
 			require.NoError(h.t, h.PutMinute(minute("main", int(h.q.Time().Sub(noon)/time.Minute)+n)))
+			h.settle()
+		}
+		for n := 0; h.moments && n < 15; n++ {
+			it := h.item()
+			it.Needs, it.Body = buffer.Span{}, it.Body[:250]
+			require.NoError(h.t, h.PutItems([]buffer.Item{it}, nil))
+			require.NoError(h.t, h.Acknowledge(it.ID, h.q.Time()))
+			h.sent = append(h.sent, it.ID)
+			h.settle()
+		}
+		if len(h.sent) >= 60 {
+			require.NoError(h.t, h.Forget(h.sent, nil, buffer.Event{At: h.q.Time(), Kind: "payload.delivered", Detail: map[string]string{"count": "60"}}))
+			h.sent = nil
 			h.settle()
 		}
 		h.q++

@@ -2,16 +2,17 @@
 # Measures what one simulated day writes to a device: a store on ext4 on a loop
 # device, and the device's own count of written sectors. Needs root.
 #
-#   hack/flash.sh [DAYS [MOUNT-OPTIONS [minutes]]]
+#   hack/flash.sh [DAYS [MOUNT-OPTIONS [minutes|moments]]]
 #
-# With "minutes" a reading of each minute is kept too.
+# With "minutes" a reading of each minute is kept too; with "moments" a momentary
+# figure is sent each minute.
 # The file system's metadata is written after every commit, as happens on a
 # gateway where commits are minutes apart, and not merged as in a fast test.
 set -eu
 days=${1:-20}
 options=${2:-noatime}
 what=after_0
-[ "${3:-}" != minutes ] || what=with_minutes
+[ -z "${3:-}" ] || what=with_$3
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'mountpoint -q "$work/mnt" && umount "$work/mnt"; rm -rf "$work"' EXIT
