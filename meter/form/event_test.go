@@ -256,14 +256,24 @@ func TestEventsTileTheMonth(t *testing.T) {
 			events = append(events, form.Event{Kind: rapid.SampledFrom(kinds).Draw(t, "kind"),
 				At: from + meter.Quarter(rapid.IntRange(1, int(to-from)).Draw(t, "at"))})
 		}
-		var all []meter.BoundaryReading
-		wh := int64(0)
-		step := rapid.Int64Range(0, 5000).Draw(t, "step")
-		for q := from; q <= to; q++ {
-			wh += step + int64(q)%7
-			all = append(all, meter.BoundaryReading{Boundary: q, Clock: meter.ClockSynchronised,
-				Registers: []meter.RegisterValue{{Code: obis.Drawn, Value: decimal.New(wh, -1)}}})
+		// The meter may be exchanged: at one boundary or between two.
+		goes, comes := to+1, to+1
+		if rapid.Bool().Draw(t, "exchange") {
+			goes = from + meter.Quarter(rapid.IntRange(1, int(to-from)-2).Draw(t, "goes"))
+			comes = goes + meter.Quarter(rapid.IntRange(0, 1).Draw(t, "comes"))
+			events = append(events, form.Event{Kind: form.DeviceBuiltIn, At: comes}, form.Event{Kind: form.DeviceRemoved, At: goes})
 		}
+		var all []meter.BoundaryReading
+		read := func(device meter.DeviceID, first, last meter.Quarter) {
+			wh, step := rapid.Int64Range(0, 1<<40).Draw(t, "register"), rapid.Int64Range(0, 5000).Draw(t, "step")
+			for q := first; q <= last; q++ {
+				wh += step + int64(q)%7
+				all = append(all, meter.BoundaryReading{Boundary: q, Device: device, Clock: meter.ClockSynchronised,
+					Registers: []meter.RegisterValue{{Code: obis.Drawn, Value: decimal.New(wh, -1)}}})
+			}
+		}
+		read("A", from, min(goes, to))
+		read("B", comes, to)
 		energy := func(d form.Due) decimal.Decimal {
 			p, err := h.Build(d, all)
 			require.NoError(t, err)
@@ -273,6 +283,11 @@ func TestEventsTileTheMonth(t *testing.T) {
 		last, sum := from, decimal.Zero
 		for _, d := range h.Occasioned(events, from, to) {
 			if d.To != form.NB {
+				continue
+			}
+			if d.Event == form.DeviceBuiltIn {
+				require.Equal(t, form.Period{From: comes, To: comes}, d.Period, "the removal told what lay before")
+				last = comes
 				continue
 			}
 			require.Equal(t, last, d.Period.From)
