@@ -325,6 +325,7 @@ func (a *Agent) step(now meter.Stamp) {
 		// A clock that nobody vouches for ends no period.
 		if a.unsaved.empty() && now.Quality == meter.ClockSynchronised && !a.waiting(now) {
 			a.builder.build(now.Time, a.senders)
+			a.occasions.builtUpTo = max(a.occasions.builtUpTo, a.builder.done.Midnight()) // by a clock that was ahead, perhaps
 			a.settle(now.Time)
 		}
 		a.retain(now)

@@ -531,3 +531,42 @@ func TestAgentGivesInToAClockThatStaysSynchronised(t *testing.T) {
 	require.Equal(t, meter.QuarterOf(boots[0].until), next-1)
 	b.requireDelivered(b.due(boots[0].until))
 }
+
+// Days were built before they came, by a clock that was believed for an hour and
+// was four days ahead. When they come, what was said of them is corrected: once
+// for each day and receiver, and with every quarter hour that was read.
+func TestAgentCorrectsWhatAClockThatWasAheadHadBuilt(t *testing.T) {
+	b := newLives(t)
+	from := began.At(0, 0)
+	lie, right := began.AddDays(4).At(10, 5), began.AddDays(4).At(11, 5) // Tuesday, built up to Saturday
+	boots := []boot{{from: from, until: began.AddDays(14).At(12, 0), begins: from, changes: []change{
+		{at: from, sync: true}, {at: lie, sync: true, ahead: 96 * time.Hour}, {at: right, sync: true},
+	}}}
+	b.live(boots, time.Minute)
+	last := map[form.Period]*form.Payload{}
+	revisions := 0
+	for _, p := range b.payloads {
+		if p.Row != 6 {
+			continue
+		}
+		revisions = max(revisions, p.Revision)
+		if was := last[p.Period]; was == nil || was.Revision < p.Revision {
+			last[p.Period] = p
+		}
+	}
+	require.LessOrEqual(t, revisions, 2)
+	missing := 0
+	for day := began.AddDays(5); day.Before(began.AddDays(13)); day = day.AddDays(1) {
+		for period, p := range last {
+			if period.From != day.Midnight() {
+				continue
+			}
+			for _, i := range p.Values[0].Intervals {
+				if i.State == form.Missing {
+					missing++
+				}
+			}
+		}
+	}
+	require.LessOrEqual(t, missing, 5, "those round the hour that was believed")
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"smgw/buffer"
+	"smgw/meter"
 	"smgw/meter/form"
 	"smgw/meter/form/wire"
 )
@@ -141,13 +142,13 @@ func (a *Agent) correct(s *sent, now time.Time) (item buffer.Item, corrected boo
 
 // correctLate corrects what was built without readings that came late, and
 // returns how many payloads that made.
-func (a *Agent) correctLate(now time.Time) (int, error) {
+func (a *Agent) correctLate(upTo meter.Quarter, now time.Time) (int, error) {
 	o := &a.occasions
 	var spans []*span
 	var done []buffer.Note
 	for i, n := range o.notes {
-		if n.Late == nil || o.done[i] {
-			continue
+		if n.Late == nil || o.done[i] || n.Late.To > upTo {
+			continue // where a clock that was ahead had built it, the day is not over
 		}
 		stored, err := n.stored(true)
 		if err != nil {
@@ -166,7 +167,7 @@ func (a *Agent) correctLate(now time.Time) (int, error) {
 		return 0, err
 	}
 	for i, n := range o.notes {
-		o.done[i] = o.done[i] || n.Late != nil
+		o.done[i] = o.done[i] || n.Late != nil && n.Late.To <= upTo
 	}
 	return len(items), nil
 }

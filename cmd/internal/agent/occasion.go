@@ -311,7 +311,7 @@ type occasions struct {
 	read      bool // notes and done are what the store has
 	notes     []note
 	done      []bool
-	builtUpTo meter.Quarter // how far any series was built when the agent started
+	builtUpTo meter.Quarter // how far any series was built
 	looked    form.Date     // the day on which contracts and the 8th were last looked at
 	notBefore time.Time     // building failed, and rests until then
 }
@@ -385,7 +385,7 @@ func (a *Agent) settleUpTo(upTo meter.Quarter, now time.Time) (err error) {
 		o.done[i] = true
 		built += len(items)
 	}
-	n, err := a.correctLate(now)
+	n, err := a.correctLate(upTo, now)
 	if err != nil {
 		return err
 	}
