@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
-	"os"
 	"time"
 
 	"smgw/buffer"
@@ -36,28 +33,9 @@ type change struct {
 // keeps, and compares. Nothing is written.
 func changeOf(ctx context.Context, c *config.Config, now time.Time) (*change, error) {
 	var kept control.Contracts
-	with := "agent"
-	ask := func(client *control.Client) error {
+	with, err := askGateway(c, func(client *control.Client) error {
 		return client.Do(ctx, http.MethodGet, control.ContractsPath, &kept)
-	}
-	socket := agent.SocketPath(c)
-	runs, err := control.Answers(socket)
-	if err == nil && runs {
-		err = ask(control.Dial(socket))
-	} else if err == nil {
-		with = "store"
-		_, err = os.Stat(agent.StorePath(c))
-		if errors.Is(err, fs.ErrNotExist) {
-			return newChange("", nil, &kept, c, now), nil
-		}
-		var rest *agent.Rest
-		if err == nil {
-			rest, err = agent.OpenRest(c, false)
-		}
-		if err == nil {
-			err = within(rest, ask)
-		}
-	}
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -10,7 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"smgw/buffer"
+	"smgw/cmd/internal/agent"
 	"smgw/cmd/internal/config"
+	"smgw/cmd/internal/control"
 	"smgw/meter/form"
 )
 
@@ -18,6 +22,7 @@ import (
 type shownForm struct {
 	Edition form.Edition            `json:"edition"`
 	MeLo    form.MeteringLocationID `json:"melo"`
+	Kept    string                  `json:"last_sent_by"` // whose journal tells what was sent: "agent", "store" where none runs, "" where there is none
 	Rows    []shownRow              `json:"rows"`
 }
 
@@ -33,14 +38,23 @@ type shownRow struct {
 	Purpose   string                `json:"purpose"`
 	Values    []config.Content      `json:"values"`
 	Occasions *config.Occasions     `json:"occasions,omitempty"`
-	NextDue   *string               `json:"next_due"` // null for what no calendar makes due
+	NextDue   *localTime            `json:"next_due"` // null for what no calendar makes due
 	rhythm    form.Rhythm
-	next      *time.Time
 }
 
+// shownReceiver is a receiver, and when he got something of the row.
 type shownReceiver struct {
 	Role      form.Role      `json:"role"`
 	PartnerID form.PartnerID `json:"partner_id"`
+	LastSent  *localTime     `json:"last_sent"` // null: not in the 90 days that the journal tells of, or there is none
+	NextDue   *localTime     `json:"next_due"`
+}
+
+// localTime is an instant, in JSON as local time.
+type localTime struct{ time.Time }
+
+func (t localTime) MarshalJSON() ([]byte, error) {
+	return []byte(`"` + t.In(form.Berlin).Format(time.RFC3339) + `"`), nil
 }
 
 func newFormShowCommand() *cobra.Command {
@@ -50,8 +64,12 @@ func newFormShowCommand() *cobra.Command {
 		Use:   "show --config FILE",
 		Short: "Print the form that the contract runs on, as its customer may read it",
 		Long: `Print the form after § 54 MsbG that the contract runs on, as its customer may read
-it: for each row who gets what from whom, how often, for what purpose, and when it
-is next due. What is not on it does not leave the gateway.`,
+it: for each row who gets what from whom, how often, for what purpose, when it was
+last sent, and when it is next due. What is not on it does not leave the gateway.
+
+When something was last sent is known by the gateway's journal: that of the running
+agent, or of its store where none runs. It goes back 90 days. Without a gateway, or
+with --on, the form is shown without it.`,
 		Example: "  smgw form show --config smgw.toml --lang en",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -72,6 +90,11 @@ is next due. What is not on it does not leave the gateway.`,
 				now = day.At(0, 0)
 			}
 			shown := newShownForm(contract, now)
+			if on == "" {
+				if err := shown.lastSent(cmd.Context(), file); err != nil {
+					return fmt.Errorf("when was last sent: %w", err)
+				}
+			}
 			if asJSON {
 				return writeLine(cmd.OutOrStdout(), shown)
 			}
@@ -89,22 +112,66 @@ is next due. What is not on it does not leave the gateway.`,
 func newShownForm(c *form.Contract, now time.Time) shownForm {
 	shown := shownForm{Edition: c.Edition, MeLo: c.MeLo, Rows: []shownRow{}}
 	whole := config.Config{Contract: *c}
+	h := c.Always()
+	if c.From != (form.Date{}) {
+		h.Versions[0].From = c.From.Midnight()
+	}
+	const ahead = 32 // every row that a calendar makes due is due within a month
+	first := form.DateOf(now)
+	if c.From != (form.Date{}) && first.Before(c.From) {
+		first = c.From
+	}
+	plan := h.Plan(first, first.AddDays(ahead))
 	for _, e := range whole.Entitlements(now) {
 		m := c.Location(e.MaLo)
 		r := shownRow{
 			MaLo: e.MaLo, Direction: m.Direction, Class: m.Class, Row: e.Row, From: form.MSB,
-			HowOften: rhythmNames[e.Rhythm], Purpose: e.Purpose, Occasions: e.Occasions, Values: append([]config.Content{}, e.Values...), rhythm: e.Rhythm, next: e.NextDue,
+			HowOften: rhythmNames[e.Rhythm], Purpose: e.Purpose, Occasions: e.Occasions, Values: append([]config.Content{}, e.Values...), rhythm: e.Rhythm,
 		}
 		for _, to := range e.To {
-			r.To = append(r.To, shownReceiver{to.Role, to.PartnerID})
-		}
-		if e.NextDue != nil {
-			s := e.NextDue.In(form.Berlin).Format(time.RFC3339)
-			r.NextDue = &s
+			receiver := shownReceiver{Role: to.Role, PartnerID: to.PartnerID}
+			next := func(d form.Due) bool { return d.Row == e.Row && d.MaLo == e.MaLo && d.To == to.Role && d.At.After(now) }
+			if i := slices.IndexFunc(plan, next); i >= 0 {
+				receiver.NextDue = &localTime{plan[i].At}
+				if r.NextDue == nil || plan[i].At.Before(r.NextDue.Time) {
+					r.NextDue = receiver.NextDue
+				}
+			}
+			r.To = append(r.To, receiver)
 		}
 		shown.Rows = append(shown.Rows, r)
 	}
 	return shown
+}
+
+// lastSent asks the gateway that a configuration is of, if it is of one, when each
+// receiver last got something of each row.
+func (s *shownForm) lastSent(ctx context.Context, file string) error {
+	c, err := config.Load(file)
+	if err != nil {
+		return nil // a contract alone, which is right: there is nobody to ask
+	}
+	type address struct{ malo, row, to, partner string }
+	last := map[address]time.Time{}
+	s.Kept, err = askGateway(c, func(client *control.Client) error {
+		return control.Each(ctx, client, control.JournalPath, func(e buffer.Entry) error {
+			if d := e.Detail; e.Kind == agent.Delivered {
+				to := address{d["malo"], d["row"], d["to"], d["partner"]}
+				if e.At.After(last[to]) {
+					last[to] = e.At
+				}
+			}
+			return nil
+		})
+	})
+	for i, r := range s.Rows {
+		for j, to := range r.To {
+			if at, sent := last[address{r.MaLo.String(), fmt.Sprint(int(r.Row)), to.Role.String(), to.PartnerID.String()}]; sent {
+				s.Rows[i].To[j].LastSent = &localTime{at}
+			}
+		}
+	}
+	return err
 }
 
 // write writes the form for people.
@@ -112,29 +179,42 @@ func (s shownForm) write(to io.Writer, in words) error {
 	fmt.Fprintf(to, in.title+"\n", s.Edition, s.MeLo)
 	t := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	var roles []form.Role
+	columns := in.columns
+	if s.Kept == "" {
+		columns = slices.DeleteFunc(slices.Clone(columns), func(c string) bool { return c == in.lastSent })
+	}
 	for i, r := range s.Rows {
 		if i == 0 || s.Rows[i-1].MaLo != r.MaLo {
 			if err := t.Flush(); err != nil {
 				return err
 			}
 			fmt.Fprintf(to, "\n"+in.location+"\n", r.MaLo, in.direction[r.Direction], r.Class)
-			fmt.Fprintln(t, "  "+strings.Join(in.columns, "\t"))
+			fmt.Fprintln(t, "  "+strings.Join(columns, "\t"))
 		}
-		receivers := make([]string, len(r.To))
-		for i, receiver := range r.To {
-			receivers[i] = fmt.Sprintf("%s (%s)", receiver.Role, receiver.PartnerID)
+		clock := func(at *localTime) string {
+			if at == nil {
+				return "–"
+			}
+			return at.In(form.Berlin).Format(in.clock)
+		}
+		number, from, what := fmt.Sprint(r.Row), r.From.String()+" → ", []string{in.howOften(r), in.contents(r), in.purposes(r.Purpose)}
+		for _, receiver := range r.To {
 			if !slices.Contains(roles, receiver.Role) {
 				roles = append(roles, receiver.Role)
 			}
+			cells := append([]string{number, fmt.Sprintf("%s%s (%s)", from, receiver.Role, receiver.PartnerID)}, what...)
+			if s.Kept != "" {
+				cells = append(cells, clock(receiver.LastSent))
+			}
+			fmt.Fprintln(t, "  "+strings.Join(append(cells, clock(receiver.NextDue)), "\t"))
+			number, from, what = "", "      ", []string{"", "", ""}
 		}
-		next := "–"
-		if r.next != nil {
-			next = r.next.In(form.Berlin).Format(in.clock)
-		}
-		fmt.Fprintf(t, "  %d\t%s → %s\t%s\t%s\t%s\t%s\n", r.Row, r.From, strings.Join(receivers, ", "), in.howOften(r), in.contents(r), in.purposes(r.Purpose), next)
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if s.Kept == "" {
+		fmt.Fprintf(to, "\n%s", in.notSent)
 	}
 	fmt.Fprintf(to, "\n%s\n%s\n", in.events, in.passedOn)
 	for _, role := range append([]form.Role{form.MSB}, roles...) {

@@ -27,6 +27,8 @@ type words struct {
 	register  map[obis.Code]string // beside the total
 	grid      string               // what an order of the grid's state has
 	clock     string
+	lastSent  string // one of the columns
+	notSent   string // where nobody knows when something was sent
 	events    string
 	passedOn  string
 	role      map[form.Role]string
@@ -37,7 +39,7 @@ var languages = map[string]words{
 		title:     "Standardformblatt nach § 54 MsbG, Festlegung %s, für die Messlokation\n%s.\nWas hier nicht steht, verlässt das Gateway nicht.",
 		location:  "Marktlokation %s: %s, Klasse %s",
 		direction: map[form.Direction]string{form.Draw: "Bezug aus dem Netz", form.FeedIn: "Einspeisung ins Netz"},
-		columns:   []string{"ZEILE", "VON → AN", "WIE OFT", "WAS", "ZWECK", "NÄCHSTES MAL BIS"},
+		columns:   []string{"ZEILE", "VON → AN", "WIE OFT", "WAS", "ZWECK", "ZULETZT", "NÄCHSTES MAL BIS"},
 		rhythm: map[form.Rhythm]string{
 			form.EachMonth:      "monatlich",
 			form.EachWorkingDay: "werktäglich",
@@ -52,6 +54,8 @@ var languages = map[string]words{
 		},
 		register: map[obis.Code]string{obis.DrawnT1: "HT", obis.DrawnT2: "NT", obis.DrawnError: "ohne Tarif"},
 		grid:     "Spannung, Strom, Frequenz, Winkel im Augenblick",
+		lastSent: "ZULETZT",
+		notSent:  "Wann zuletzt etwas gesendet wurde, weiß das Journal eines Gateways; hier ist keines gefragt worden.\n",
 		clock:    "02.01.2006 15:04",
 		events:   "Ereignisse sind Beginn oder Ende der Belieferung, Einbau, Ausbau oder Übernahme eines Geräts, Änderung von Parametern.",
 		passedOn: "Die Werte der Zeile 1 gibt der Lieferant an den Letztverbraucher weiter.",
@@ -63,7 +67,7 @@ var languages = map[string]words{
 		title:     "Standard form after § 54 MsbG, edition %s, for the metering location\n%s.\nWhat is not on it does not leave the gateway.",
 		location:  "Market location %s: %s, class %s",
 		direction: map[form.Direction]string{form.Draw: "drawn from the grid", form.FeedIn: "fed into the grid"},
-		columns:   []string{"ROW", "FROM → TO", "HOW OFTEN", "WHAT", "PURPOSE", "NEXT BY"},
+		columns:   []string{"ROW", "FROM → TO", "HOW OFTEN", "WHAT", "PURPOSE", "LAST SENT", "NEXT BY"},
 		rhythm: map[form.Rhythm]string{
 			form.EachMonth:      "monthly",
 			form.EachWorkingDay: "every working day",
@@ -82,6 +86,8 @@ var languages = map[string]words{
 		},
 		register: map[obis.Code]string{obis.DrawnT1: "HT", obis.DrawnT2: "NT", obis.DrawnError: "without tariff"},
 		grid:     "momentary voltage, current, frequency, angles",
+		lastSent: "LAST SENT",
+		notSent:  "When something was last sent is known by a gateway's journal; none was asked here.\n",
 		clock:    "2006-01-02 15:04",
 		events:   "Events are: supply starts or ends, a device is built in, removed or taken over, parameters change.",
 		passedOn: "The supplier passes the values of row 1 on to the final consumer.",

@@ -54,9 +54,9 @@ func mkstore(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		ts.Check(s.PutContract(buffer.ContractVersion{From: first, Text: config.FormatContract(contract)}))
 		sent := item("dd")
-		sent.Label["partner"] = "9900357000004"
+		sent.Label["row"], sent.Label["partner"] = "1", "9900357000004"
 		ts.Check(s.Build("41373559241/day", first+2*96, []buffer.Item{sent}))
-		ts.Check(s.Acknowledge("dd", at.Add(time.Hour)))
+		ts.Check(s.Acknowledge("dd", at.Add(time.Hour), buffer.Event{At: at.Add(time.Hour), Kind: agent.Delivered, Detail: sent.Label}))
 	}
 	ts.Check(s.Close())
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -69,6 +71,26 @@ func (w *where) open(write bool, ask func(*control.Client) error) error {
 		return err
 	}
 	return within(rest, ask)
+}
+
+// askGateway asks the agent that runs on a configuration, or where none runs its
+// store, and says who answered: "agent" or "store"; "" where there is no store
+// either, and nothing was asked.
+func askGateway(c *config.Config, ask func(*control.Client) error) (answered string, err error) {
+	socket := agent.SocketPath(c)
+	if runs, err := control.Answers(socket); err != nil {
+		return "", err
+	} else if runs {
+		return "agent", ask(control.Dial(socket))
+	}
+	if _, err := os.Stat(agent.StorePath(c)); errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	rest, err := agent.OpenRest(c, false)
+	if err != nil {
+		return "", err
+	}
+	return "store", within(rest, ask)
 }
 
 func within(rest *agent.Rest, ask func(*control.Client) error) (err error) {
