@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -126,7 +125,7 @@ func explainOpen(source meter.Source, err error) error {
 		return explainDial(source, address, err)
 	}
 	if used, ok := errors.AsType[*meter.BusyError](err); ok {
-		return busy(used.Path, cmp.Or(used.By, "another program (sudo fuser --verbose "+used.Path+" names it)"))
+		return busy(used)
 	}
 	path, isPort := strings.CutPrefix(source.String(), "serial:")
 	if !isPort {
@@ -211,10 +210,15 @@ func groupOf(path string) string {
 	return "dialout"
 }
 
-func busy(path, by string) error {
-	if !strings.HasPrefix(by, "smgw") {
-		return fmt.Errorf("%s: busy, %s has it open. End that, then try again", path, by)
+// busy says who reads a port: the agent, most likely, whom the kernel does not
+// name to other users.
+func busy(e *meter.BusyError) error {
+	const agent = "ask it: smgw status\n  or stop it for now: sudo systemctl stop smgw"
+	switch {
+	case e.By == "":
+		return fmt.Errorf("%s: busy, another program has it open (sudo fuser --verbose %s names it). If it is the agent, %s", e.Path, e.Path, agent)
+	case strings.HasPrefix(e.By, "smgw"):
+		return fmt.Errorf("%s: busy, %s has it open. If that is the agent, %s", e.Path, e.By, agent)
 	}
-	return fmt.Errorf(`%s: busy, %s has it open. If that is the agent, ask it: smgw status
-  or stop it for now: sudo systemctl stop smgw`, path, by)
+	return fmt.Errorf("%s: busy, %s has it open. End that, then try again", e.Path, e.By)
 }

@@ -171,6 +171,18 @@ func TestDecodeExplainsAPortWithoutTelegrams(t *testing.T) {
 	}
 }
 
+func TestDecodeSaysWhoReadsABusyPort(t *testing.T) {
+	source, err := meter.ParseSource("serial:/dev/ttyUSB0")
+	require.NoError(t, err)
+	for by, want := range map[string]string{
+		"":                    "/dev/ttyUSB0: busy, another program has it open (sudo fuser --verbose /dev/ttyUSB0 names it). If it is the agent, ask it: smgw status\n",
+		"smgw (process 9)":    "/dev/ttyUSB0: busy, smgw (process 9) has it open. If that is the agent, ask it: smgw status\n",
+		"minicom (process 8)": "/dev/ttyUSB0: busy, minicom (process 8) has it open. End that, then try again",
+	} {
+		require.ErrorContains(t, explainOpen(source, &meter.BusyError{Path: "/dev/ttyUSB0", By: by}), want)
+	}
+}
+
 func TestDecodeExplainsAConverterThatCannotBeReached(t *testing.T) {
 	source, err := meter.ParseSource("tcp://converter.example:7000")
 	require.NoError(t, err)
