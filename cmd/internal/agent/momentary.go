@@ -315,8 +315,10 @@ func (a *Agent) countMoments(now time.Time) error {
 		}
 		key := it.Label["malo"] + "/" + it.Label["row"] + "/" + it.Label["partner"]
 		switch it.State {
-		case buffer.Waiting:
+		case buffer.Waiting, buffer.SetAside: // a head-end may refuse one after the other
 			waiting[key] = append(waiting[key], it)
+		case buffer.GivenUp:
+			ids = append(ids, it.ID) // who gave it up stands in the journal
 		case buffer.Acknowledged:
 			p := done[key]
 			if p == nil {

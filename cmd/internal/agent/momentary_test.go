@@ -333,7 +333,8 @@ func TestGridStateGoesWhereItWasOrdered(t *testing.T) {
 }
 
 // Two days without NB, at a figure a minute: what waits stays bounded, what was
-// given up is told, and the newest arrive.
+// given up is told, and the newest arrive. A head-end that refuses them all for
+// good is no worse.
 func TestMomentsThatWaitAreBounded(t *testing.T) {
 	b := newRoof(t, strings.Replace(crossing, "15m", "1m", 1))
 	sound := b.answer
@@ -370,4 +371,17 @@ func TestMomentsThatWaitAreBounded(t *testing.T) {
 		}
 	}
 	require.Equal(t, int(until.Sub(b.home.Since())/time.Minute)+1, len(got)+told, "each came or was told")
+}
+
+func TestRefusedMomentsAreBounded(t *testing.T) {
+	b := newRoof(t, strings.Replace(crossing, "15m", "1m", 1))
+	b.answer = func(string, string, time.Time) deliver.Result {
+		return deliver.Result{Outcome: deliver.Refused, Status: 422, Err: errors.New("not in the contract")}
+	}
+	a := b.play(b.home.Since(), began.AddDays(2).At(1, 0))
+	status, err := a.Status()
+	require.NoError(t, err)
+	for _, e := range status.Endpoints {
+		require.Less(t, e.SetAside, 1440+70)
+	}
 }
