@@ -67,8 +67,8 @@ func TestStatusOfAGatewayInTroubleFitsHalfAScreen(t *testing.T) {
 	s := wellStatus(t)
 	long := s.Now.Time.Add(-50 * 24 * time.Hour)
 	s.Causes = []board.Cause{board.ReaderSilent, board.HeadEndUnreachable}
-	s.Meters[0].Line = meter.LineState{Source: "serial:/dev/serial/by-id/usb-Silicon_Labs_CP2104_USB_to_UART_Bridge_Controller_0123456789ABCDEF-if00-port0",
-		Error: "open /dev/serial/by-id/…: no such file or directory", Telegrams: 1}
+	const port = "/dev/serial/by-id/usb-Silicon_Labs_CP2104_USB_to_UART_Bridge_Controller_0123456789ABCDEF-if00-port0"
+	s.Meters[0].Line = meter.LineState{Source: "serial:" + port, Error: port + ": no such file or directory", Telegrams: 1}
 	s.Endpoints[0].Waiting, s.Endpoints[0].Oldest, s.Endpoints[0].SetAside = 171, &long, 1
 	s.Endpoints[0].Failures, s.Endpoints[0].FailingFrom, s.Endpoints[0].NextAttempt = 1200, &long, &s.Now.Time
 	s.Endpoints[0].LastError = "dial tcp 192.0.2.1:8443: connect: no route to host"

@@ -79,6 +79,7 @@ type bench struct {
 	device meter.DeviceID // "": the model's own
 	model  string         // of the meter; "": the first
 	lamps  *lamps
+	papers *agent.Papers // nil: key signs for ever
 	uptime time.Duration
 	// What is wrong with the clock; nil for nothing.
 	distort func(meter.Stamp) meter.Stamp
@@ -175,7 +176,7 @@ func (b *bench) play(from, until time.Time) *agent.Agent {
 func (b *bench) agent(inStep bool) *agent.Agent {
 	a, err := agent.New(agent.Options{
 		Config: b.config, Store: b.store, Signer: b.key, KeyID: []byte("key"),
-		Client: b, Lamps: b.lamps, Clock: b.clock, Log: slog.New(slog.DiscardHandler), InStep: inStep, Uptime: b.uptime,
+		Client: b, Lamps: b.lamps, Clock: b.clock, Log: slog.New(slog.DiscardHandler), InStep: inStep, Uptime: b.uptime, Papers: b.papers,
 	})
 	require.NoError(b.t, err)
 	return a
