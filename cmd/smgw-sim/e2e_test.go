@@ -5,6 +5,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -266,6 +269,10 @@ func TestRunInRealTime(t *testing.T) {
 	_, out := l.start("smgw-sim", "meter", "--link", "meter.tty")
 	_, err := out.ReadString('\n')
 	require.NoError(t, err)
+	figures := freeAddress(t)
+	text, err := os.ReadFile(l.path("smgw.toml"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(l.path("smgw.toml"), append(text, "\n[metrics]\nlisten = \""+figures+"\"\n"...), 0o644))
 	a, _ := l.start("smgw", "run", "--config", "smgw.toml")
 	_, err = waitFor(t.Context(), "the first reading and a greeting of the head-end", func(context.Context) (struct{}, error) {
 		s, err := l.status()
@@ -276,10 +283,42 @@ func TestRunInRealTime(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Contains(t, l.sh("smgw", "status", "--config", "smgw.toml"), "1-0:1.8.0")
+
+	// Who collects figures gets them at both places, and at the address nothing else.
+	answer, err := control.Dial(agent.SocketPath(l.config)).Ask(t.Context(), http.MethodGet, control.MetricsPath)
+	require.NoError(t, err)
+	requireFigures(t, answer)
+	resp, err := http.Get("http://" + figures + control.MetricsPath)
+	require.NoError(t, err)
+	require.Equal(t, control.MetricsType, resp.Header.Get("Content-Type"))
+	requireFigures(t, resp.Body)
+	resp, err = http.Get("http://" + figures + control.StatusPath)
+	require.NoError(t, err)
+	resp.Body.Close()
+	require.Equal(t, http.StatusNotFound, resp.StatusCode)
+	http.DefaultClient.CloseIdleConnections()
 	l.terminate(a)
 	out2, err := l.command("smgw", "status", "--config", "smgw.toml").CombinedOutput()
 	require.Error(t, err)
 	require.Contains(t, string(out2), "no agent is running")
+}
+
+func requireFigures(t *testing.T, from io.ReadCloser) {
+	t.Helper()
+	text, err := io.ReadAll(from)
+	require.NoError(t, err)
+	require.NoError(t, from.Close())
+	require.Regexp(t, `(?m)^smgw_telegrams_total\{meter="main"\} [1-9]`, string(text))
+	require.Regexp(t, `(?m)^smgw_stage_limit_seconds\{stage="sender"\} 300$`, string(text))
+}
+
+// freeAddress is a loopback address where nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().String()
 }
 
 func mustTime(t *testing.T, s string) time.Time {
