@@ -31,7 +31,7 @@ type SystemClock struct {
 func (c *SystemClock) Now() meter.Stamp {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := time.Now()
+	now, elapsed := time.Now(), sinceBoot()
 	if since := now.Sub(c.asked); since < 0 || since >= time.Second {
 		c.asked, c.quality = now, meter.ClockUnknown
 		if state, err := board.ClockState(); err == nil {
@@ -42,7 +42,7 @@ func (c *SystemClock) Now() meter.Stamp {
 		}
 	}
 	// Without the monotonic part, which would hide that the wall clock was set.
-	return meter.Stamp{Time: now.Round(0), Quality: c.quality, Elapsed: sinceBoot()}
+	return meter.Stamp{Time: now.Round(0), Quality: c.quality, Elapsed: elapsed}
 }
 
 // sinceBoot is the kernel's count of time since the host started, sleep included.

@@ -24,8 +24,12 @@ const (
 
 	// patience is how long a synchronised clock that jumped must go on before it
 	// is believed by that alone, and longPatience where head-ends contradict it.
+	// farPatience is for one that says that it was wrong by more than a day, and
+	// where only the meter's count is against it, which may have stood still
+	// without power, by more than a month.
 	patience     = 30 * time.Minute
 	longPatience = 24 * time.Hour
+	farPatience  = 3 * 24 * time.Hour
 
 	// erasesAfter is how long nothing is erased by the date of a clock that jumped
 	// and was believed by its persistence alone.
@@ -154,8 +158,14 @@ func (a *Agent) weigh(s meter.Stamp) {
 	d := t.doubt
 	off := start(s).Sub(d.before)
 	agrees, contradicts := a.witness.testimony(s)
-	wait := patience
-	if contradicts && !agrees {
+	wait, far := patience, 31*24*time.Hour
+	if d.jumped {
+		far = 24 * time.Hour
+	}
+	switch {
+	case off.Abs() > far:
+		wait = farPatience
+	case contradicts && !agrees:
 		wait = longPatience
 	}
 	how := ""

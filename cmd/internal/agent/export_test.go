@@ -32,3 +32,13 @@ func (a *Agent) Nudge() {
 		s.nudge()
 	}
 }
+
+// Hold gives what is held of readings that cannot be dated.
+func Hold(readings []meter.Reading) (held []meter.Reading) {
+	var u undated
+	for i := range readings {
+		u.add(&readings[i])
+	}
+	u.all(func(r *meter.Reading) { held = append(held, *r) })
+	return held
+}
