@@ -32,7 +32,7 @@ func (s since) Received(*meter.Telegram) meter.Stamp { return s.Now() }
 // bubble is when the time of every synctest begins.
 var bubble = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// cable is a live source of which a test says each second what comes.
+// cable is a live source of which a test says what comes.
 type cable struct {
 	bytes func() ([]byte, error)
 	gone  bool
@@ -55,11 +55,12 @@ type cableEnd struct {
 func (e *cableEnd) Close() error { close(e.closed); return nil }
 
 func (e *cableEnd) Read(p []byte) (int, error) {
-	for silent := time.Duration(0); ; silent += time.Second {
+	const pushed = 4 * time.Second // as slow as meters are
+	for silent := time.Duration(0); ; silent += pushed {
 		select {
 		case <-e.closed:
 			return 0, io.ErrClosedPipe
-		case <-time.After(time.Second):
+		case <-time.After(pushed):
 		}
 		if b, err := e.w.bytes(); err != nil || len(b) > 0 {
 			return copy(p, b), err
@@ -217,12 +218,15 @@ func TestTheButtonAsksTheLamps(t *testing.T) {
 // Two meters at one gateway: one is silent for a day, and the other does not
 // notice. Then it is exchanged.
 func TestTwoMetersAtOneGateway(t *testing.T) {
-	home := sim.NewHousehold(sim.Options{Seed: 7, Since: began.At(0, 0)})
 	silentFrom, silentTo, exchanged := began.At(14, 0), began.At(14, 0).Add(24*time.Hour), began.At(14, 0).Add(30*time.Hour)
 	clock := since(began.At(12, 0))
 	devices := []meter.DeviceID{"\x0a\x01TES\x00\x00\x00\x00\x2a", "\x0a\x01TES\x00\x00\x00\x00\x2b", "\x0a\x01TES\x00\x00\x00\x00\x2c"}
+	homes := map[meter.DeviceID]*sim.Household{}
+	for _, d := range devices {
+		homes[d] = sim.NewHousehold(sim.Options{Seed: 7, Since: began.At(0, 0)})
+	}
 	telegram := func(d meter.DeviceID) []byte {
-		return sim.NewMeter(home, sim.Models[0], d).AppendTelegram(nil, clock.Now().Time)
+		return sim.NewMeter(homes[d], sim.Models[0], d).AppendTelegram(nil, clock.Now().Time)
 	}
 	cables := map[string]*cable{
 		"main": {bytes: func() ([]byte, error) { return telegram(devices[0]), nil }},

@@ -41,6 +41,10 @@ func WriteMetrics(to io.Writer, s *Status) error {
 	for _, m := range s.Meters {
 		w.sample(whole(m.Line.Opened), "meter", m.Name)
 	}
+	w.family("smgw_head_restarts_total", "counter", "How often the meter's optical head was restarted by its reset line.")
+	for _, m := range s.Meters {
+		w.sample(whole(int64(m.HeadRestarts)), "meter", m.Name)
+	}
 	w.family("smgw_line_bytes_total", "counter", "Bytes read from the meter's port.")
 	for _, m := range s.Meters {
 		w.sample(whole(m.Line.Bytes), "meter", m.Name)
