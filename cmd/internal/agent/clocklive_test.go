@@ -106,3 +106,57 @@ func TestAgentLivesThroughBothChangesOfSummerTime(t *testing.T) {
 	require.Equal(t, 1, days[4*96+92], "over Easter, when it begins")
 	require.NotContains(t, b.lamps.last, board.ReaderSilent)
 }
+
+// The clock is set while the meter is silent, and the day is built without what
+// was read before. When the meter speaks again that is dated, and the day corrected.
+func TestAgentCorrectsWhatWasBuiltBeforeReadingsWereDated(t *testing.T) {
+	b := newLives(t)
+	day := form.Date{Year: 2026, Month: time.November, Day: 4} // a Wednesday
+	life := boot{from: day.At(20, 0), until: day.AddDays(1).At(13, 0), begins: never, changes: []change{{at: day.At(23, 50), sync: true}}}
+	speaks := []time.Time{day.AddDays(-1).At(22, 0), day.At(23, 30), day.AddDays(1).At(0, 40)} // from, until, from again
+	b.home = sim.NewHousehold(sim.Options{Seed: 7, Since: speaks[0]})
+	// The day before, so that the day has begun.
+	b.live([]boot{{from: speaks[0], until: speaks[0].Add(4 * time.Hour), begins: speaks[0], changes: []change{{at: speaks[0], sync: true}}}}, time.Minute)
+	require.NoError(t, b.store.Close())
+	synctest.Test(t, func(t *testing.T) {
+		b.t = t
+		b.store = nil
+		m := sim.NewMeter(b.home, b.model, b.model.Device)
+		clock := &wiredClock{&life, life.from.Sub(time.Now())}
+		b.clock = clock
+		b.reopen()
+		ctx, cut := context.WithDeadline(t.Context(), time.Now().Add(life.until.Sub(life.from)))
+		defer cut()
+		a := b.agent(false)
+		a.ReadFrom(pipe{func(line net.Conn) {
+			go func() {
+				defer line.Close()
+				head := sim.Head{Meter: m, From: clock.truth().Truncate(time.Second), Until: speaks[1], Interval: 5 * time.Second}
+				if head.From.After(speaks[1]) {
+					time.Sleep(speaks[2].Sub(clock.truth()))
+					head.From, head.Until = clock.truth(), time.Time{}
+				}
+				head.Run(ctx, line)
+			}()
+		}})
+		require.NoError(t, a.Run(ctx))
+		synctest.Wait()
+		require.NoError(t, b.store.Close())
+	})
+	b.t = t
+	b.reopen()
+	states := map[int]map[form.State]int{} // by revision
+	for _, p := range b.payloads {
+		if p.Row != 6 || p.Period.From != day.Midnight() {
+			continue
+		}
+		states[p.Revision] = map[form.State]int{}
+		for _, i := range p.Values[0].Intervals {
+			states[p.Revision][i.State]++
+		}
+	}
+	require.Equal(t, map[int]map[form.State]int{
+		0: {form.True: 8, form.Missing: 88},                    // until 2:00
+		1: {form.True: 8, form.Unusable: 14, form.Missing: 74}, // and from 20:00 to 23:30
+	}, states)
+}
