@@ -169,8 +169,10 @@ func New(o Options) (*Agent, error) {
 // Run reads, builds and sends until ctx ends; then it returns nil. With InStep
 // it also returns when every source has come to its end.
 func (a *Agent) Run(ctx context.Context) error {
-	if err := a.Store.Append(a.event(AgentStarted)); err != nil {
+	if err := a.Store.Append(a.begins()...); err != nil {
 		a.Log.Error("writing the journal", "err", err)
+	} else {
+		a.Watchdog.began()
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

@@ -9,6 +9,7 @@ import (
 // Kinds of events in the journal that the agent writes.
 const (
 	AgentStarted    = "agent_started"
+	AgentHung       = "agent_hung" // it ended itself because a stage hung
 	AgentStopped    = "agent_stopped"
 	DeviceSeen      = "device_seen"      // another server id answers on a meter's line
 	RegisterFell    = "register_fell"    // a device's register shows less than at the boundary before

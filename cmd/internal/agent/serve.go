@@ -34,7 +34,7 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 	}
 	var dog *Watchdog
 	if !inStep {
-		dog = NewWatchdog(c.Watchdog.Device, log)
+		dog = NewWatchdog(c, log)
 		dog.Start()
 		defer dog.Stop()
 		defer context.AfterFunc(ctx, dog.Stopping)()

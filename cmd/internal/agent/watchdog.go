@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -15,6 +16,8 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"smgw/board"
+	"smgw/buffer"
+	"smgw/cmd/internal/config"
 	"smgw/cmd/internal/control"
 	"smgw/meter"
 )
@@ -73,6 +76,7 @@ const hungStatus = 70
 type Watchdog struct {
 	Log    *slog.Logger
 	Device string        // "": none
+	Note   string        // the file that tells the next agent what hung
 	Dump   io.Writer     // where the stacks go when a stage hangs
 	Tick   time.Duration // one turn; limits are that many times shorter as this is shorter than a second
 	Exit   func(status int)
@@ -95,8 +99,8 @@ type watched struct {
 }
 
 // NewWatchdog returns the watchdog of a gateway.
-func NewWatchdog(device string, log *slog.Logger) *Watchdog {
-	return &Watchdog{Log: log, Device: device, Dump: os.Stderr, Tick: time.Second, Exit: os.Exit}
+func NewWatchdog(c *config.Config, log *slog.Logger) *Watchdog {
+	return &Watchdog{Log: log, Device: c.Watchdog.Device, Note: filepath.Join(c.Gateway.StateDir, "hung"), Dump: os.Stderr, Tick: time.Second, Exit: os.Exit}
 }
 
 // Start begins to feed, before the agent is ready: recovering a store may take
@@ -227,12 +231,18 @@ func (w *Watchdog) end(hung []*watched) {
 	said := make(chan struct{})
 	go func() {
 		defer close(said)
+		var names []string
 		for _, p := range hung {
+			names = append(names, limits[p.stage()].name)
 			s := limits[p.stage()]
 			w.Log.Error("a stage hangs: the agent ends itself, to be started again", "stage", s.name, p.of, "limit", s.limit)
 		}
 		stacks := make([]byte, 64<<10) // of every goroutine; those of an agent take half of it
 		fmt.Fprintf(w.Dump, "%s\n", stacks[:runtime.Stack(stacks, true)])
+		// Last, because the flash may be what hangs.
+		if err := os.WriteFile(w.Note, []byte(strings.Join(names, " ")), 0o600); err != nil {
+			w.Log.Warn("noting for the journal what hung", "err", err)
+		}
 	}()
 	select {
 	case <-said:
@@ -275,6 +285,26 @@ func (w *Watchdog) turn() time.Duration {
 		return time.Second
 	}
 	return w.Tick
+}
+
+// begins are the events that a start is written down with: what hung in the
+// agent before comes first.
+func (a *Agent) begins() []buffer.Event {
+	if a.Watchdog == nil {
+		return []buffer.Event{a.event(AgentStarted)}
+	}
+	names, err := os.ReadFile(a.Watchdog.Note)
+	if err != nil {
+		return []buffer.Event{a.event(AgentStarted)}
+	}
+	return []buffer.Event{a.event(AgentHung, "stage", string(names)), a.event(AgentStarted)}
+}
+
+// began forgets what hung, once it is written down.
+func (w *Watchdog) began() {
+	if w != nil {
+		os.Remove(w.Note)
+	}
 }
 
 // status is how the stages are.

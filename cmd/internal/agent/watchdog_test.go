@@ -78,7 +78,7 @@ func (f *faulty) run() error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	dog := agent.NewWatchdog(c.Watchdog.Device, log)
+	dog := agent.NewWatchdog(c, log)
 	dog.Tick = turnOfTheWatchdog
 	dog.Start()
 	defer dog.Stop()
@@ -358,6 +358,19 @@ func TestAStageThatHangsEndsTheAgentAndItIsStartedAgain(t *testing.T) {
 			fed, err = os.ReadFile(s.device)
 			require.NoError(t, err)
 			require.Contains(t, string(fed), "V", "a clean stop disarms it")
+
+			store, err := buffer.Open(filepath.Join(filepath.Dir(s.device), "store.db"), buffer.Options{ReadOnly: true})
+			require.NoError(t, err)
+			defer store.Close()
+			var hung []string
+			require.NoError(t, store.Journal(0, func(e buffer.Entry) bool {
+				if e.Kind == agent.AgentHung {
+					hung = append(hung, e.Detail["stage"])
+				}
+				return true
+			}))
+			require.Len(t, hung, 1)
+			require.Contains(t, hung[0], stage)
 		})
 	}
 }
@@ -383,7 +396,8 @@ func TestTroubleOutsideIsNoHang(t *testing.T) {
 				f := &faulty{fault: fault, every: 4 * time.Second, home: sim.NewMeter(b.home, sim.Models[0], sim.Models[0].Device)}
 				device := filepath.Join(t.TempDir(), "watchdog")
 				require.NoError(t, os.WriteFile(device, nil, 0o600))
-				dog := agent.NewWatchdog(device, slog.New(slog.DiscardHandler))
+				b.config.Watchdog.Device = device
+				dog := agent.NewWatchdog(b.config, slog.New(slog.DiscardHandler))
 				dog.Exit = func(int) { t.Error("the agent ended itself") }
 				dog.Start()
 				a, err := agent.New(agent.Options{Config: b.config, Store: b.store, Signer: b.key, KeyID: []byte("key"),
