@@ -138,7 +138,13 @@ func New(o Options) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("how far payloads are built: %w", err)
 	}
-	a.occasions.builtUpTo = builtUpTo(marks)
+	for _, built := range marks {
+		for _, last := range a.kept {
+			if built <= last.Boundary { // else it is of a series that is to begin
+				a.occasions.builtUpTo = max(a.occasions.builtUpTo, built)
+			}
+		}
+	}
 	if err := a.resumeFarewell(); err != nil {
 		return nil, fmt.Errorf("what happened at the metering point: %w", err)
 	}

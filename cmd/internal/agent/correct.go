@@ -90,26 +90,26 @@ func sentOf(it buffer.Item) (s sent, ok bool) {
 	return s, true
 }
 
-// corrections are the payloads that supersede those of the chosen that would say
-// something else today.
-func (a *Agent) corrections(chosen func(*sent) bool, now time.Time) (items []buffer.Item, err error) {
-	all, err := a.allSent()
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range all {
-		if !chosen(&s) || s.item.State == buffer.GivenUp {
+// supersede sends, of those that would say something else today, a new revision.
+func (a *Agent) supersede(some []sent, now time.Time) error {
+	var items []buffer.Item
+	for i := range some {
+		s := &some[i]
+		if s.item.State == buffer.GivenUp {
 			continue
 		}
-		item, corrected, err := a.correct(&s, now)
+		item, corrected, err := a.correct(s, now)
 		if err != nil {
-			return nil, fmt.Errorf("correcting row %d of %s for %s from %s to %s: %w", s.due.Row, s.due.MaLo, s.due.To, s.due.Period.From, s.due.Period.To, err)
+			return fmt.Errorf("correcting row %d of %s for %s from %s to %s: %w", s.due.Row, s.due.MaLo, s.due.To, s.due.Period.From, s.due.Period.To, err)
 		}
 		if corrected {
 			items = append(items, item)
 		}
 	}
-	return items, nil
+	if len(items) == 0 {
+		return nil
+	}
+	return a.put(items, nil)
 }
 
 // correct makes a payload anew, and is true where it supersedes what was sent.
@@ -140,44 +140,40 @@ func (a *Agent) correct(s *sent, now time.Time) (item buffer.Item, corrected boo
 	return item, true, err
 }
 
-// correctLate corrects what was built without readings that came late, and
-// returns how many payloads that made.
-func (a *Agent) correctLate(upTo meter.Quarter, now time.Time) (int, error) {
+// compareAgain finds the payloads that readings which came late may change, and
+// those in which something is still preliminary on the 8th calendar day.
+func (a *Agent) compareAgain(today form.Date, upTo meter.Quarter) error {
 	o := &a.occasions
+	o.again, o.late, o.until = nil, nil, 0
 	var spans []*span
-	var done []buffer.Note
 	for i, n := range o.notes {
-		if n.Late == nil || o.done[i] || n.Late.To > upTo {
-			continue // where a clock that was ahead had built it, the day is not over
+		if n.Late == nil || o.done[i] {
+			continue
 		}
-		stored, err := n.stored(true)
+		if n.Late.To > upTo && a.leaving.farewell == nil {
+			// Where a clock that was ahead had built it, the day is not over.
+			if o.until == 0 || n.Late.To < o.until {
+				o.until = n.Late.To
+			}
+			continue
+		}
+		done, err := n.stored(true)
 		if err != nil {
-			return 0, err
+			return err
 		}
-		spans, done = append(spans, n.Late), append(done, stored)
+		spans, o.late = append(spans, n.Late), append(o.late, done)
 	}
-	if len(done) == 0 {
-		return 0, nil
-	}
-	items, err := a.corrections(func(s *sent) bool { return slices.ContainsFunc(spans, s.touches) }, now)
+	all, err := a.allSent()
 	if err != nil {
-		return 0, err
+		return err
 	}
-	if err := a.Store.PutItems(items, done); err != nil {
-		return 0, err
+	for _, s := range all {
+		if slices.ContainsFunc(spans, s.touches) || s.Preliminary && !today.Before(s.due.FinalOn()) {
+			o.again = append(o.again, s)
+		}
 	}
-	for i, n := range o.notes {
-		o.done[i] = o.done[i] || n.Late != nil && n.Late.To <= upTo
+	if len(o.again) == 0 && len(o.late) > 0 {
+		return a.Store.PutItems(nil, o.late)
 	}
-	return len(items), nil
-}
-
-// settleFinally settles once what is still preliminary on the 8th calendar day,
-// and returns how many payloads that made.
-func (a *Agent) settleFinally(today form.Date, now time.Time) (int, error) {
-	items, err := a.corrections(func(s *sent) bool { return s.Preliminary && !today.Before(s.due.FinalOn()) }, now)
-	if err != nil || len(items) == 0 {
-		return 0, err
-	}
-	return len(items), a.Store.PutItems(items, nil)
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -167,15 +168,20 @@ func (a *Agent) buildLast(now time.Time) error {
 		if err := a.builder.buildAll(a.leaving.End, now); err != nil {
 			return err
 		}
-		if err := a.settleUpTo(a.leaving.End, now); err != nil {
-			return err
+		for all := false; !all; {
+			var err error
+			if all, err = a.settleSome(a.leaving.End, now); err != nil {
+				a.occasions.forget()
+				return err
+			}
 		}
 		// Nothing better comes for what is still preliminary.
-		items, err := a.corrections(func(s *sent) bool { return s.Preliminary }, now)
+		last, err := a.allSent()
 		if err != nil {
 			return err
 		}
-		if err := a.Store.PutItems(items, nil); err != nil {
+		last = slices.DeleteFunc(last, func(s sent) bool { return !s.Preliminary })
+		if err := a.supersede(last, now); err != nil {
 			return err
 		}
 	}

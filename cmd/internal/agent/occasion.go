@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -306,18 +307,23 @@ func (i *Inspection) told() {
 	}
 }
 
-// occasions is what memory knows of the notes.
+// occasions is what memory knows of the notes, and of what they make due.
 type occasions struct {
 	read      bool // notes and done are what the store has
 	notes     []note
 	done      []bool
+	again     []sent        // payloads that are to be compared with what they would say today
+	late      []buffer.Note // the notes that are done when all of them are
+	until     meter.Quarter // when the next day is over that came late; 0: none waits
 	builtUpTo meter.Quarter // how far any series was built
 	looked    form.Date     // the day on which contracts and the 8th were last looked at
 	notBefore time.Time     // building failed, and rests until then
 }
 
 // forget has the notes read again.
-func (o *occasions) forget() { o.read, o.notBefore = false, time.Time{} }
+func (o *occasions) forget() {
+	o.read, o.again, o.late, o.looked, o.notBefore = false, nil, nil, form.Date{}, time.Time{}
+}
 
 // happened are the events that hold, whether they were built or not.
 func (o *occasions) happened() (all []form.Event) {
@@ -331,79 +337,62 @@ func (o *occasions) happened() (all []form.Event) {
 
 // settle does what notes and the calendar make due by now: payloads of events,
 // corrections of what was built without readings that came late, and what is
-// settled for good on the 8th.
+// settled for good on the 8th. It does a little at a time: a table of two years
+// must not keep the agent from reading its meters.
 func (a *Agent) settle(now time.Time) {
 	o := &a.occasions
 	if now.Before(o.notBefore) && o.notBefore.Sub(now) <= retryAfter || a.builder.history == nil {
 		return
 	}
 	upTo := meter.QuarterOf(now.Add(-a.Config.Readings.OffsetLimit - 1))
-	if err := a.settleUpTo(upTo, now); err != nil {
+	if _, err := a.settleSome(upTo, now); err != nil {
 		o.forget()
 		o.notBefore = now.Add(retryAfter)
 		a.Log.Error("building what events, late readings or the 8th make due failed; it is tried again", "again_in", retryAfter, "err", err)
 	}
 }
 
-func (a *Agent) settleUpTo(upTo meter.Quarter, now time.Time) (err error) {
+// settleSome does some of it, and reports whether that was all.
+func (a *Agent) settleSome(upTo meter.Quarter, now time.Time) (all bool, err error) {
 	o := &a.occasions
 	today := form.DateOf(upTo.Time())
 	newDay := o.looked != today
 	if newDay {
 		if err := a.noteImplied(upTo); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if !o.read {
 		if o.notes, o.done, err = notes(a.Store); err != nil {
-			return err
+			return false, err
 		}
 		o.read = true
 	}
-	built := 0
 	for i, n := range o.notes {
-		var items []buffer.Item
-		var events []buffer.Event
-		switch {
-		case o.done[i]:
+		if o.done[i] || n.Event == nil || n.Event.At > upTo {
 			continue
-		case n.Event != nil && n.Event.At <= upTo:
-			items, events, err = a.buildEvent(n.Event, now)
-		default:
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		stored, err := n.stored(true)
-		if err != nil {
-			return err
-		}
-		if err := a.Store.PutItems(items, []buffer.Note{stored}, events...); err != nil {
-			return err
 		}
 		o.done[i] = true
-		built += len(items)
+		return false, a.buildEvent(n, now)
 	}
-	n, err := a.correctLate(upTo, now)
-	if err != nil {
-		return err
-	}
-	built += n
-	if newDay {
-		n, err := a.settleFinally(today, now)
-		if err != nil {
-			return err
+	if newDay || o.until != 0 && o.until <= upTo {
+		if err := a.compareAgain(today, upTo); err != nil {
+			return false, err
 		}
-		built += n
 		o.looked = today
 	}
-	if built > 0 {
-		for _, s := range a.senders {
-			s.nudge()
-		}
+	if len(o.again) == 0 {
+		return true, nil
 	}
-	return nil
+	if err := a.supersede(o.again[:1], now); err != nil {
+		return false, err
+	}
+	if o.again = o.again[1:]; len(o.again) == 0 && len(o.late) > 0 {
+		done := o.late
+		o.late = nil
+		return true, a.Store.PutItems(nil, done)
+	}
+	return len(o.again) == 0, nil
 }
 
 // heed has the notes read again, because somebody told something.
@@ -447,16 +436,35 @@ func (a *Agent) known(id string) (bool, error) {
 }
 
 // buildEvent makes the payloads that an event makes due.
-func (a *Agent) buildEvent(o *occasion, now time.Time) (items []buffer.Item, events []buffer.Event, err error) {
+func (a *Agent) buildEvent(n note, now time.Time) error {
+	o := n.Event
+	var items []buffer.Item
 	for _, due := range a.builder.history.Occasioned(a.occasions.happened(), o.At-1, o.At) {
 		item, err := a.builder.made(due, nil, now)
 		if err != nil {
-			return nil, nil, fmt.Errorf("row %d for %s on %s: %w", due.Row, due.To, o.Kind, err)
+			return fmt.Errorf("row %d for %s on %s: %w", due.Row, due.To, o.Kind, err)
 		}
 		items = append(items, item)
 	}
-	return items, []buffer.Event{a.event(EventBuilt, "id", o.id(), "event", o.Kind.String(), "malo", o.MaLo.String(), "meter", o.Meter,
-		"at", o.At.String(), "payloads", fmt.Sprint(len(items)))}, nil
+	done, err := n.stored(true)
+	if err != nil {
+		return err
+	}
+	return a.put(items, []buffer.Note{done}, a.event(EventBuilt, "id", o.id(), "event", o.Kind.String(), "malo", o.MaLo.String(), "meter", o.Meter,
+		"at", o.At.String(), "payloads", strconv.Itoa(len(items))))
+}
+
+// put stores what is due and tells the senders.
+func (a *Agent) put(items []buffer.Item, notes []buffer.Note, events ...buffer.Event) error {
+	if err := a.Store.PutItems(items, notes, events...); err != nil {
+		return err
+	}
+	for _, it := range items {
+		if s := a.senders[it.Endpoint]; s != nil {
+			s.nudge()
+		}
+	}
+	return nil
 }
 
 // shows are the notes of what a boundary reading shows to have happened: a device
