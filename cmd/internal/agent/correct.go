@@ -173,6 +173,7 @@ func (a *Agent) compareAgain(today form.Date, upTo meter.Quarter) error {
 		}
 	}
 	if len(o.again) == 0 && len(o.late) > 0 {
+		o.read = false
 		return a.Store.PutItems(nil, o.late)
 	}
 	return nil

@@ -389,7 +389,7 @@ func (a *Agent) settleSome(upTo meter.Quarter, now time.Time) (all bool, err err
 	}
 	if o.again = o.again[1:]; len(o.again) == 0 && len(o.late) > 0 {
 		done := o.late
-		o.late = nil
+		o.late, o.read = nil, false
 		return true, a.Store.PutItems(nil, done)
 	}
 	return len(o.again) == 0, nil
