@@ -9,7 +9,6 @@ import (
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
-	"smgw/cmd/internal/headend"
 	"smgw/meter/form"
 	"smgw/meter/obis"
 	"smgw/meter/sim"
@@ -25,14 +24,14 @@ grid_state = { every = "15m", because = "eeg_kwkg_plant" }
 `), 1)
 	l := newLineOf(t, contract)
 	l.until = "2026-10-31T16:00:00+01:00"
-	m := l.meter("--model", "easymeter")
+	m := l.meter("--model", "holley")
 	a := l.agent()
 	require.NoError(t, m.Wait())
 	l.waitUntil(l.until)
 	deliveries, err := l.control.Deliveries(t.Context())
 	require.NoError(t, err)
 	roof := l.config.Contract.MarketLocations[1]
-	power, grid := map[time.Time]decimal.Decimal{}, map[time.Time]headend.Delivery{}
+	power, grid := map[time.Time]decimal.Decimal{}, map[time.Time][]form.Value{}
 	for _, d := range deliveries {
 		switch p := d.Payload; p.Row {
 		case 9:
@@ -44,8 +43,9 @@ grid_state = { every = "15m", because = "eeg_kwkg_plant" }
 			require.NotContains(t, power, p.Moment)
 			power[p.Moment] = p.Values[0].Amount.Decimal
 		case form.GridState:
-			require.Len(t, p.Values, 3, "three voltages")
-			grid[p.Moment] = d
+			require.Equal(t, form.NB, p.To)
+			require.Len(t, p.Values, 12, "three voltages, three currents, the frequency, five angles")
+			grid[p.Moment] = p.Values
 		}
 	}
 	// What the same household fed in, and a model of when that is sent.
@@ -73,13 +73,20 @@ grid_state = { every = "15m", because = "eeg_kwkg_plant" }
 	}
 	require.Len(t, power, len(want))
 	require.Greater(t, crossings, 2)
+	model, err := sim.FindModel("holley")
+	require.NoError(t, err)
+	shows := sim.NewMeter(home, model, "").Shows
 	for at := from; !at.After(until); at = at.Add(15 * time.Minute) {
-		require.Contains(t, grid, at.UTC())
+		shown := shows(at)
+		for _, v := range grid[at.UTC()] {
+			require.Equal(t, shown[v.Code].String(), v.Amount.Decimal.String(), v.Code)
+		}
 	}
 	require.Len(t, grid, int(until.Sub(from)/(15*time.Minute))+1)
 
 	out := l.sh("smgw", "journal", "--config", "smgw.toml")
-	require.Contains(t, out, "Versorgungssicherheit")
+	require.Regexp(t, `delivered +row 9 of 51238696781 for NB \(9900357000011\) for Versorgungssicherheit 4 times from 2026-10-30T11:00:00\+01:00 to 2026-10-30T11:45:00\+01:00`, out)
+	require.Regexp(t, `delivered +row 9 of 51238696781 for NB .* at 2026-10-3.* for Versorgungssicherheit \(threshold\)`, out)
 	require.NotContains(t, strings.ToLower(l.sh("smgw", "outbox", "--config", "smgw.toml")), "kw")
 	l.terminate(a)
 }

@@ -75,13 +75,16 @@ func describeEntry(kind string, detail map[string]string) string {
 			return ""
 		}
 		return sentence(take("row ", "row", ""), take("of ", "malo", ""), take("for ", "to", ""), take("(", "partner", ")"),
-			take("from ", "from", ""), take("until ", "until", ""), take("for ", "purpose", ""))
+			take("from ", "from", ""), take("until ", "until", ""), take("at ", "moment", ""), take("for ", "purpose", ""),
+			take("(", "occasion", ")"), take("", "count", " times"), take("from ", "first", ""), take("to ", "last", ""))
 	}
 	who := func() string { return sentence(take("", "who", ""), take("(uid ", "uid", ")")) }
 	var said string
 	switch kind {
 	case agent.Delivered:
 		said = payload()
+	case agent.MomentsLost:
+		said = sentence("given up:", payload())
 	case agent.Refused:
 		said = sentence(payload(), take("because: ", "reason", ""))
 	case agent.Looked:

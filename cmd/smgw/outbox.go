@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -51,8 +52,8 @@ func newOutboxListCommand() *cobra.Command {
 					if listed++; listed == 1 {
 						fmt.Fprintln(t, "ID\tSTATE\tROW\tMARKET LOCATION\tTO\tPERIOD\tDUE\tTRIED\tLAST ERROR")
 					}
-					_, err := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s – %s\t%s\t%d\t%s\n", it.ID, it.State, it.Label["row"], it.Label["malo"], it.Label["to"],
-						it.Label["from"], it.Label["until"], moment(it.Due), it.Attempts, it.LastError)
+					_, err := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", it.ID, it.State, it.Label["row"], it.Label["malo"], it.Label["to"],
+						cmp.Or(it.Label["moment"], it.Label["from"]+" – "+it.Label["until"]), moment(it.Due), it.Attempts, it.LastError)
 					return err
 				})
 				if err == nil && listed == 0 {

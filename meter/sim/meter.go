@@ -32,7 +32,7 @@ func NewMeter(home *Household, model *Model, device meter.DeviceID) *Meter {
 func (m *Meter) SecIndex(at time.Time) uint32 { return uint32(at.Unix() - m.Installed.Unix()) }
 
 // Shows returns what a telegram of that instant says, rightly understood: every
-// register in Wh, powers in W, voltages in V.
+// register in Wh, powers in W, voltages in V, currents in A and so on.
 func (m *Meter) Shows(at time.Time) map[obis.Code]decimal.Decimal {
 	now := m.moment(at)
 	shown := map[obis.Code]decimal.Decimal{}

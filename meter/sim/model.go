@@ -53,6 +53,9 @@ const (
 	powerL2      //
 	powerL3      //
 	voltage      // tenths of a volt
+	current      // hundredths of an ampere, of a phase
+	frequency    // tenths of a hertz
+	angle        // degrees
 	maker        // three letters, from the device
 	device       // the server id
 	constant     // octets
@@ -158,6 +161,16 @@ func (r *register) raw(now *moment) int64 {
 		return now.FedIn.In(r.scaler)
 	case voltage:
 		return 2300 + (now.power+int64(r.code[2]))%37
+	case current:
+		return max(now.power, -now.power) * 100 / (3 * 230)
+	case frequency:
+		return 500
+	case angle:
+		switch r.code[4] {
+		case 1, 2: // of a voltage to that of L1
+			return 120 * int64(r.code[4])
+		}
+		return 290 + int64(r.code[4]) // of a current to its voltage
 	}
 	watts := now.power
 	third := watts / 3
@@ -204,6 +217,12 @@ func (m *Meter) entry(r *register, now *moment) sml.Entry {
 		e.Unit = sml.U8(30)
 	case voltage:
 		e.Unit = sml.U8(35)
+	case current:
+		e.Unit = sml.U8(33)
+	case frequency:
+		e.Unit = sml.U8(44)
+	case angle:
+		e.Unit = sml.U8(8)
 	default:
 		e.Unit = sml.U8(27)
 	}
