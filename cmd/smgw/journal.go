@@ -74,6 +74,9 @@ func describeEntry(kind string, detail map[string]string) string {
 		if rest["row"] == "" {
 			return ""
 		}
+		if rest["revision"] == "0" {
+			delete(rest, "revision") // as it was first sent
+		}
 		return sentence(take("row ", "row", ""), take("of ", "malo", ""), take("for ", "to", ""), take("(", "partner", ")"),
 			take("from ", "from", ""), take("until ", "until", ""), take("at ", "moment", ""), take("for ", "purpose", ""),
 			take("(", "occasion", ")"), take("", "count", " times"), take("from ", "first", ""), take("to ", "last", ""))
@@ -105,6 +108,12 @@ func describeEntry(kind string, detail map[string]string) string {
 		said = sentence(who(), "brings", take("", "readings", " readings"), take("of meter ", "meter", ""), take("from ", "from", ""), take("to ", "to", ""))
 	case agent.Decommissioning:
 		said = sentence(who(), "ends this gateway's work", take("at ", "end", ""))
+	case agent.ContractChanged:
+		said = sentence("contract", take("", "new", ""), take("holds from ", "from", ""), take("in the place of ", "old", ""), take("; the file asked for ", "wanted", ""))
+	case agent.ContractWithdrawn:
+		said = sentence("contract", take("", "contract", ""), take("was to hold from ", "from", ""), "and never holds: another was configured before")
+	case agent.EndpointsChanged:
+		said = sentence("contract", take("", "contract", ""), "is the same, and payloads go to other addresses")
 	case agent.DeviceSeen:
 		said = sentence(take("meter ", "meter", " is"), take("device ", "device", ""), take("and was ", "before", ""))
 	}

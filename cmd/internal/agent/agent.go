@@ -57,6 +57,7 @@ type Agent struct {
 	meters    []*meterState
 	builder   builder
 	senders   map[string]*sender
+	begin     func(*sender) // begins one; nil before Run, and where the senders work between telegrams
 	unsaved   unsaved
 	kept      map[string]meter.BoundaryReading // by meter, the newest in the store
 	timeline  timeline
@@ -161,15 +162,25 @@ func New(o Options) (*Agent, error) {
 		endpoints = append(endpoints, b.Endpoint) // of an earlier contract, perhaps
 	}
 	for _, endpoint := range endpoints {
-		if a.senders[endpoint] == nil {
-			a.senders[endpoint] = newSender(endpoint, o.Store, o.Client, o.Clock, o.Log)
-			a.senders[endpoint].holdOff = a.holdOff()
-			if _, stepped := o.Clock.(*SteppedClock); !stepped { // a head-end beside it lives in another time
-				a.senders[endpoint].witness = &a.witness
-			}
-		}
+		a.serve(endpoint)
 	}
 	return a, nil
+}
+
+// serve has an endpoint's queue emptied, from now on.
+func (a *Agent) serve(endpoint string) {
+	if a.senders[endpoint] != nil {
+		return
+	}
+	s := newSender(endpoint, a.Store, a.Client, a.Clock, a.Log)
+	s.holdOff = a.holdOff()
+	if _, stepped := a.Clock.(*SteppedClock); !stepped { // a head-end beside it lives in another time
+		s.witness = &a.witness
+	}
+	a.senders[endpoint] = s
+	if a.begin != nil {
+		a.begin(s)
+	}
 }
 
 // Run reads, builds and sends until ctx ends; then it returns nil. With InStep
@@ -200,10 +211,15 @@ func (a *Agent) Run(ctx context.Context) error {
 	if a.InStep {
 		lines.Wait()
 	} else {
-		for _, s := range a.senders {
+		a.mu.Lock()
+		a.begin = func(s *sender) {
 			a.Watchdog.watch(&s.post, slog.String("endpoint", s.endpoint))
 			others.Go(func() { s.run(ctx) })
 		}
+		for _, s := range a.senders {
+			a.begin(s)
+		}
+		a.mu.Unlock()
 		others.Go(func() { a.probeStore(ctx) })
 		a.attend(ctx, &others)
 		a.everySecond(ctx)
@@ -335,6 +351,10 @@ func (a *Agent) step(now meter.Stamp) {
 			a.builder.build(now.Time, a.senders)
 			a.occasions.builtUpTo = max(a.occasions.builtUpTo, a.builder.done.Midnight()) // by a clock that was ahead, perhaps
 			a.settle(now.Time)
+			for endpoint := range a.builder.endpoints { // one of an earlier contract, perhaps
+				a.serve(endpoint)
+			}
+			clear(a.builder.endpoints)
 		}
 		a.retain(now)
 		if steady {

@@ -29,17 +29,18 @@ const retryAfter = 5 * time.Minute
 // builder makes the payloads of the periods that have ended.
 type builder struct {
 	*Options
-	history   *form.History // the contracts that held and hold; nil until it is known when the first began
-	jitter    float64       // this gateway's place in the spread, 0 ≤ jitter < 1; the same for ever
-	done      form.Date     // periods that end on this day or before are built
-	notBefore time.Time     // building failed, and rests until then
+	history   *form.History   // the contracts that held and hold; nil until it is known when the first began
+	jitter    float64         // this gateway's place in the spread, 0 ≤ jitter < 1; the same for ever
+	done      form.Date       // periods that end on this day or before are built
+	notBefore time.Time       // building failed, and rests until then
+	endpoints map[string]bool // that something was made for since they were last looked at
 }
 
 func newBuilder(o *Options) builder {
 	// Not FNV: the serial numbers of a town differ in few digits, and FNV's upper
 	// bits hardly notice.
 	h := sha256.Sum256([]byte(o.Config.Gateway.ID))
-	return builder{Options: o, jitter: float64(binary.BigEndian.Uint32(h[:])) / (1 << 32)}
+	return builder{Options: o, endpoints: map[string]bool{}, jitter: float64(binary.BigEndian.Uint32(h[:])) / (1 << 32)}
 }
 
 // build makes what has become due by now and gives it to the outbox. Periods
@@ -307,9 +308,11 @@ func (b *builder) item(due form.Due, payload *form.Payload, losses []buffer.Loss
 		return buffer.Item{}, err
 	}
 	receiver, _ := location.Receiver(due.To)
+	endpoint := endpointOf(b.Config, location, receiver)
+	b.endpoints[endpoint] = true
 	return buffer.Item{
 		ID:        wire.ID(payload),
-		Endpoint:  endpointOf(b.Config, location, receiver),
+		Endpoint:  endpoint,
 		Body:      signed,
 		Label:     words,
 		Needs:     buffer.Span{Meter: location.Meter, From: due.Period.From, To: due.Period.To},
