@@ -40,7 +40,9 @@ type meaning struct {
 	Factor      int64                `json:"transformer_factor"`
 	Sent        []config.Entitlement `json:"sent"`
 	NotSent     []form.RowNumber     `json:"not_sent"`
-	Change      *change              `json:"change"` // null where the contract that the gateway keeps cannot be read
+	Change      *change              `json:"change"`             // null where the contract that the gateway keeps cannot be read
+	Watchdog    string               `json:"watchdog,omitempty"` // the board's own
+	Metrics     string               `json:"metrics,omitempty"`  // where figures are, besides the control socket
 	Warnings    []string             `json:"warnings"`
 }
 
@@ -123,6 +125,8 @@ func meaningOf(c *config.Config, now time.Time, warnings []string) *meaning {
 		Readers:     append([]meter.Reader{}, new(meter.Ports).Readers()...),
 		OffsetLimit: c.Readings.OffsetLimit.String(),
 		Endpoints:   c.Endpoints(),
+		Watchdog:    c.Watchdog.Device,
+		Metrics:     c.Metrics.Listen,
 		Edition:     c.Contract.Edition,
 		MeLo:        c.Contract.MeLo.String(),
 		Factor:      c.Contract.TransformerFactor,

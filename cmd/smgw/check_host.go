@@ -44,6 +44,11 @@ func warnings(c *config.Config, now time.Time) []string {
 	for _, m := range c.Idle() {
 		warn("meter %q is read, but no market location is measured by it", m.Name)
 	}
+	if device := c.Watchdog.Device; device != "" {
+		if _, err := os.Stat(device); err != nil {
+			warn("the agent will run without the board's watchdog: %v", err)
+		}
+	}
 	if fi, err := os.Stat(c.Gateway.StateDir); errors.Is(err, fs.ErrNotExist) {
 		warn("the state folder %s is not there yet; smgw run makes it", c.Gateway.StateDir)
 		warnUnwritable(warn, nearestFolder(c.Gateway.StateDir))
