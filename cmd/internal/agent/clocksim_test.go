@@ -362,6 +362,12 @@ func TestAgentKeepsToTheTruthWhateverTheClockDoes(t *testing.T) {
 			return time.Duration(rapid.IntRange(low, high).Draw(rt, label)) * time.Minute
 		}
 		at := form.Date{Year: 2026, Month: time.October, Day: 24}.At(12, 0).Add(minutes(0, 900, "begins"))
+		switch since := b.home.Since(); rapid.SampledFrom([]string{"well", "well", "stands still", "fast"}).Draw(rt, "the meter counts") {
+		case "stands still":
+			b.counts = func(m *sim.Meter, at time.Time) { m.Installed = at.Add(-time.Hour) }
+		case "fast":
+			b.counts = func(m *sim.Meter, at time.Time) { m.Installed = since.Add(-at.Sub(since) / 100) }
+		}
 		var boots []boot
 		shown := never
 		for range rapid.IntRange(1, 4).Draw(rt, "boots") {

@@ -39,10 +39,11 @@ func (a *Agent) date(m *meterState, now *meter.Reading) {
 			undatable[1] = *r
 			return
 		}
-		if r.At.Quality != meter.ClockSynchronised || at.Sub(r.At.Time).Abs() > maxStep {
-			r.At.Quality = meter.ClockUnsynchronised
+		if r.At.Quality == meter.ClockSynchronised && at.Sub(r.At.Time).Abs() <= maxStep {
+			at = r.At.Time // it was right then, and doubted
+		} else {
+			r.At.Time, r.At.Quality = at, meter.ClockUnsynchronised
 		}
-		r.At.Time = at
 		if n++; n == 1 {
 			first = at
 			if !at.After(m.picked) {
@@ -117,6 +118,9 @@ func (a *Agent) loseUndated(m *meterState, count int, from, to time.Time) {
 	}
 }
 
+// wholeSeconds is what a count of whole seconds may be off at its two ends.
+const wholeSeconds = 2 * time.Second
+
 // dating dates readings by how long before another they were read.
 type dating struct {
 	now             *meter.Reading
@@ -129,7 +133,7 @@ func (d *dating) instant(r *meter.Reading) (at time.Time, ok bool) {
 	meters, counted := d.counted(r)
 	if r.At.Elapsed > 0 && d.now.At.Elapsed > 0 {
 		hosts := d.now.At.Elapsed - r.At.Elapsed
-		if counted && (hosts-meters).Abs() <= apart(hosts, maxStep) {
+		if counted && (hosts-meters).Abs() <= apart(hosts, wholeSeconds) {
 			d.byMeter++
 			return d.now.At.Time.Add(-meters), true
 		}
