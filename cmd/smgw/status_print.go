@@ -25,6 +25,9 @@ func printStatus(out io.Writer, s *control.Status) error {
 	for _, c := range s.Causes {
 		p.row("WRONG", c.Meaning()+":", c.Remedy())
 	}
+	if f := s.Decommission; f != nil {
+		p.row("ENDING", "it is being decommissioned and reads no more:", progress(f)+"; smgw decommission goes on with it")
+	}
 	p.row("gateway", s.Gateway+", running for", age(s.Now.Time.Sub(s.Started)))
 	p.row("clock", p.at(s.Now.Time), s.Now.Time.In(form.Berlin).Format("MST")+",", s.Now.Quality.String())
 	p.row("", s.ClockDoubt)

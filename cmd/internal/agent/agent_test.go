@@ -77,6 +77,7 @@ type bench struct {
 	key    *ecdsa.PrivateKey
 	home   *sim.Household
 	device meter.DeviceID // "": the model's own
+	end    meter.Quarter  // where the gateway's work ends, once it does
 	model  string         // of the meter; "": the first
 	lamps  *lamps
 	papers *agent.Papers // nil: key signs for ever
@@ -197,7 +198,7 @@ func (b *bench) history() *form.History {
 	require.NoError(b.t, err)
 	versions, err := agent.ParseVersions(stored)
 	require.NoError(b.t, err)
-	return &form.History{Versions: versions}
+	return &form.History{Versions: versions, End: b.end}
 }
 
 // due is the plan of all that ends after the first boundary and is due by until.

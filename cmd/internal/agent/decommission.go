@@ -412,7 +412,7 @@ func Erase(c *config.Config, store *buffer.Store, by string, at time.Time) (done
 		done.Files = append(done.Files, f)
 	}
 	if failed == 0 {
-		os.Remove(IdentityDir(c)) // empty now, or not a folder
+		removeEmpty(IdentityDir(c))
 		m.Erased, m.Lost = true, nil
 		err = m.write(c)
 	}
@@ -446,6 +446,17 @@ func filesUnder(dir string) (files []string) {
 		}
 	}
 	return files
+}
+
+// removeEmpty removes a folder and those in it, as far as they are empty.
+func removeEmpty(dir string) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.IsDir() {
+			removeEmpty(filepath.Join(dir, e.Name()))
+		}
+	}
+	os.Remove(dir) // one that is not empty stays, and is named among what is left
 }
 
 // eraseFile overwrites a file, and removes it. Where it is a symbolic link that

@@ -73,6 +73,10 @@ func (a *Agent) status(measure func() (buffer.Stats, error)) (*control.Status, e
 		state.ClockOff = int64(a.witness.off(endpoint) / time.Second)
 		s.Endpoints = append(s.Endpoints, state)
 	}
+	if a.leaving.farewell != nil {
+		s.Decommission, err = a.farewellState()
+		return s, err
+	}
 	s.NextDue = a.nextDue(now.Time)
 	return s, nil
 }

@@ -36,6 +36,7 @@ type Status struct {
 	Certificates []CertificateStatus `json:"certificates"`
 	RenewalError string              `json:"renewal_error,omitempty"`
 	Watchdog     *WatchdogStatus     `json:"watchdog"` // null: nobody watches, as on the bench
+	Decommission *Farewell           `json:"decommission,omitempty"`
 }
 
 // MeterStatus is what one meter's line has brought.

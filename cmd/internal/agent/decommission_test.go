@@ -1,0 +1,125 @@
+package agent_test
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"smgw/cmd/internal/agent"
+	"smgw/cmd/internal/control"
+	"smgw/meter"
+	"smgw/meter/form"
+	"smgw/tls/deliver"
+)
+
+func (b *bench) decommission(c *control.Client) (f control.Farewell) {
+	b.t.Helper()
+	require.NoError(b.t, c.Do(b.t.Context(), http.MethodPost, control.DecommissionPath, &f))
+	return f
+}
+
+// From the decision on nothing is read, and all that is due up to there is built,
+// also what is preliminary for good.
+func TestGatewayThatEndsSendsWhatIsDueUpToThere(t *testing.T) {
+	b := newBench(t)
+	until := form.Date{Year: 2026, Month: time.November, Day: 4}.At(15, 7)
+	a := b.playWithGap(until)
+	c := inside(a)
+	var f control.Farewell
+	require.ErrorContains(t, c.Do(t.Context(), http.MethodGet, control.DecommissionPath, &f), "is not being decommissioned")
+	before := len(b.payloads)
+	f = b.decommission(c)
+	require.True(t, f.Built)
+	require.Equal(t, meter.QuarterOf(until), f.End)
+	b.end = f.End
+	waiting, setAside := f.Waits()
+	require.Zero(t, setAside)
+	require.Equal(t, f, b.decommission(c), "asked twice it is one")
+	status, err := a.Status()
+	require.NoError(t, err)
+	require.Equal(t, &f, status.Decommission)
+	require.Nil(t, status.NextDue)
+	require.ErrorContains(t, c.Do(t.Context(), http.MethodPost, control.DecommissionPath+"/erase", nil), "nothing is erased before all is acknowledged")
+
+	// Over a power cut.
+	b.reopen()
+	a = b.play(until.Add(time.Minute), until.Add(5*time.Hour))
+	require.Len(t, b.payloads, before+waiting)
+	last, _, err := b.store.LastBoundary("main")
+	require.NoError(t, err)
+	require.Equal(t, f.End, last.Boundary, "it reads no more")
+	got := map[form.RowNumber]int{}
+	for _, p := range b.payloads {
+		if p.Period.To == f.End {
+			got[p.Row]++
+		}
+		require.LessOrEqual(t, p.Period.To, f.End)
+	}
+	require.Equal(t, map[form.RowNumber]int{1: 1, 3: 2, 5: 2, 6: 1, 7: 2}, got)
+	settled := b.take(revision(1))
+	require.Len(t, settled, 2, "October's maximum power, for NB and LF")
+	for _, p := range settled {
+		require.True(t, p.Values[1].Final)
+	}
+	require.NoError(t, inside(a).Do(t.Context(), http.MethodGet, control.DecommissionPath, &f))
+	require.Empty(t, f.Endpoints)
+	require.Len(t, b.journal(agent.Decommissioning), 1)
+}
+
+// What was refused for good waits for a person also when the gateway ends.
+func TestRefusedPayloadsKeepAGatewayFromEnding(t *testing.T) {
+	b := newBench(t)
+	b.answer = func(string, string, time.Time) deliver.Result {
+		return deliver.Result{Outcome: deliver.Refused, Status: 422, Err: errors.New("no such contract")}
+	}
+	until := began.AddDays(1).At(15, 0)
+	b.decommission(inside(b.play(b.home.Since(), until)))
+	c := inside(b.play(until.Add(time.Minute), until.Add(time.Hour)))
+	f := b.decommission(c)
+	waiting, setAside := f.Waits()
+	require.Zero(t, waiting)
+	require.NotZero(t, setAside)
+	require.Error(t, c.Do(t.Context(), http.MethodPost, control.DecommissionPath+"/erase", nil))
+}
+
+// Erasing reaches what links name, and leaves what is not the gateway's.
+func TestErasingReachesEveryFile(t *testing.T) {
+	b := newBench(t)
+	state, elsewhere := b.config.Gateway.StateDir, filepath.Join(t.TempDir(), "key.pem")
+	identity := agent.IdentityDir(b.config)
+	require.NoError(t, os.MkdirAll(filepath.Join(identity, "older"), 0o700))
+	write := func(path string) string {
+		require.NoError(t, os.WriteFile(path, make([]byte, 100_000), 0o600))
+		return path
+	}
+	gone := []string{
+		agent.StorePath(b.config), write(agent.StorePath(b.config) + ".damaged-20261101"), write(agent.StorePath(b.config) + ".schema2-20261101"),
+		write(filepath.Join(identity, "tls.key.pem")), write(filepath.Join(identity, "older", "tls.key.pem")), write(elsewhere),
+	}
+	require.NoError(t, os.Symlink(elsewhere, filepath.Join(identity, "signature.key.pem")))
+	note := write(filepath.Join(state, "note.txt"))
+
+	erased, err := agent.Erase(b.config, b.store, "me", time.Now())
+	require.NoError(t, err)
+	for _, path := range gone {
+		require.NoFileExists(t, path)
+	}
+	require.NoDirExists(t, identity)
+	require.Len(t, erased.Files, len(gone))
+	for _, f := range erased.Files {
+		require.Empty(t, f.Problem)
+		require.NotZero(t, f.Bytes)
+	}
+	require.Contains(t, erased.Left, note)
+	require.Contains(t, erased.Left, b.config.File)
+	require.FileExists(t, note)
+	marker, err := agent.ReadMarker(b.config)
+	require.NoError(t, err)
+	require.True(t, marker.Erased)
+	require.Equal(t, "me", marker.By)
+}
