@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"smgw/board"
+	"smgw/cmd/internal/agent"
 	"smgw/meter"
 	"smgw/meter/form"
 	"smgw/meter/sim"
@@ -159,4 +160,13 @@ func TestAgentCorrectsWhatWasBuiltBeforeReadingsWereDated(t *testing.T) {
 		0: {form.True: 8, form.Missing: 88},                    // until 2:00
 		1: {form.True: 8, form.Unusable: 14, form.Missing: 74}, // and from 20:00 to 23:30
 	}, states)
+}
+
+func TestSystemClockCountsBesideTheClock(t *testing.T) {
+	var c agent.SystemClock
+	a := c.Now()
+	b := c.Now()
+	require.Positive(t, a.Elapsed)
+	require.GreaterOrEqual(t, b.Elapsed, a.Elapsed)
+	require.NotContains(t, a.Time.String(), "m=", "a monotonic part would hide a jump")
 }

@@ -433,7 +433,7 @@ func TestAgentHoldsReadingsAsTheyAre(t *testing.T) {
 		for range rapid.IntRange(1, 200).Draw(t, "readings") {
 			pause := time.Duration(rapid.IntRange(12_000, 100_000).Draw(t, "pause")) * time.Millisecond
 			at.Elapsed += pause
-			at.Time = at.Time.Add(pause + time.Duration(rapid.SampledFrom([]int{0, 0, 0, 1, -3_600_000, 1_700_000_000_000}).Draw(t, "jump"))*time.Millisecond)
+			at.Time = at.Time.Add(pause + time.Duration(rapid.SampledFrom([]int64{0, 0, 0, 1, -3_600_000, 1_700_000_000_000}).Draw(t, "jump"))*time.Millisecond)
 			at.Quality = rapid.SampledFrom([]meter.ClockQuality{meter.ClockUnknown, meter.ClockUnsynchronised, meter.ClockSynchronised}).Draw(t, "quality")
 			r := meter.Reading{Meter: "main", Device: rapid.SampledFrom([]meter.DeviceID{"a", "a", "a", "b"}).Draw(t, "device"), At: at, Coarse: rapid.Bool().Draw(t, "coarse")}
 			if r.SecIndex.Valid = rapid.Bool().Draw(t, "counts"); r.SecIndex.Valid {
