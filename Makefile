@@ -6,6 +6,9 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION    := $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null)
 STAMP      := -X main.version=$(VERSION)
 LDFLAGS    := -s -w $(STAMP)
+# Without inlining the program is an eighth smaller, on flash and in memory; SML's hot
+# loops, and what makes readings of their telegrams, keep it.
+SMALL  := -gcflags=all=-l -gcflags=smgw/sml/...= -gcflags=smgw/meter=
 # Nothing that goes on a gateway uses cgo; only the race detector needs it.
 export CGO_ENABLED ?= 0
 
@@ -20,7 +23,7 @@ toolchain:
 	@$(GO) version | grep -qE 'go1\.(2[6-9]|[3-9][0-9])|devel' || { echo "make: $$($(GO) version) is too old: smgw needs Go 1.26 or later" >&2; exit 1; }
 
 build: toolchain ## build/smgw for this machine, and the bench build/smgw-sim
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o build/smgw ./cmd/smgw
+	$(GO) build -trimpath $(SMALL) -ldflags '$(LDFLAGS)' -o build/smgw ./cmd/smgw
 	$(GO) build -trimpath -ldflags '$(STAMP)' -o build/smgw-sim ./cmd/smgw-sim
 
 demo: build ## the main job against the simulated meter: 40 days in about a minute
@@ -41,9 +44,6 @@ lint: toolchain ## gofmt, go vet and staticcheck
 fmt: toolchain ## format all code
 	gofmt -w .
 
-# Without inlining the program is an eighth smaller; SML's hot loops, and what
-# makes readings of their telegrams, keep it.
-SMALL  := -gcflags=all=-l -gcflags=smgw/sml/...= -gcflags=smgw/meter=
 # GOARCH, GOARM and the name's ending for each board.
 BOARDS := arm:5:armv5 arm:6:armv6 arm:7:armv7 arm64::arm64 amd64::amd64
 
