@@ -251,6 +251,40 @@ func TestOldSupplierGetsWhatIsHisWhereHeIs(t *testing.T) {
 	require.Len(t, b.journal(agent.ContractChanged), 2)
 }
 
+// A correction of what the old supplier had is his, and goes where he was, though
+// all of his time was built long before this start.
+func TestOldSupplierGetsTheCorrectionOfWhatHeHad(t *testing.T) {
+	b := newBench(t)
+	went := map[string]string{}
+	sound := b.answer
+	b.answer = func(endpoint, id string, now time.Time) deliver.Result {
+		went[id] = endpoint
+		return sound(endpoint, id, now)
+	}
+	changed := began.AddDays(7).At(15, 0)
+	b.playWithGap(changed)
+	b.configure(supplier, supplierNow)
+	b.play(changed.Add(time.Minute), changed.AddDate(0, 0, 4))
+	b.reopen()
+	at := changed.AddDate(0, 0, 4)
+	c := inside(b.play(at.Add(time.Minute), at.Add(time.Hour)))
+	_, err := b.imports(c, b.table(meter.QuarterOf(gapFrom)-3, meter.QuarterOf(gapTo)+5, sim.Models[0].Device))
+	require.NoError(t, err)
+	b.play(at.Add(time.Hour+time.Minute), at.Add(40*time.Hour))
+	old := map[form.RowNumber]int{}
+	for id, p := range b.payloads {
+		if p.Revision == 0 || p.To != form.LF {
+			continue
+		}
+		if old[p.Row]++; p.Period.To <= form.DateOf(changed).AddDays(1).Midnight() {
+			require.Equal(t, "9900357000004 https://supplier.test", p.PartnerID.String()+" "+went[id])
+		} else {
+			require.Equal(t, "9900357000099 https://other-supplier.test", p.PartnerID.String()+" "+went[id])
+		}
+	}
+	require.Equal(t, map[form.RowNumber]int{3: 1, 6: 1, 7: 1}, old, "that day, his part of the month, and the end of his supply")
+}
+
 func TestContractConfiguredAheadAndReplacedNeverHolds(t *testing.T) {
 	b := newBench(t)
 	first := b.contract()
