@@ -51,6 +51,8 @@ func TestWhatIsKeptRebuildsWhatWasDelivered(t *testing.T) {
 	require.Contains(t, l.smgw("store", "stats"), "boundary readings")
 	require.Contains(t, l.smgw("outbox"), "nothing waits")
 	require.Contains(t, l.smgw("outbox", "list", "--all"), "acknowledged")
+	require.Contains(t, l.smgw("check"), "The contract is the one that the running agent keeps since Fri 2026-10-30 00:00: nothing changes.")
+	require.Regexp(t, `MSB → LF \(9900357000004\) .* 02\.11\.2026 \d\d:\d\d`, l.smgw("form", "show"))
 	dumped := l.smgw("store", "dump", "--json")
 
 	l.terminate(a)
@@ -60,6 +62,7 @@ func TestWhatIsKeptRebuildsWhatWasDelivered(t *testing.T) {
 	require.Contains(t, l.smgw("store", "stats"), "boundary readings")
 	require.Contains(t, l.smgw("store", "compact"), "kB")
 	require.Contains(t, l.smgw("journal", "verify"), "the chain is unbroken")
+	require.Contains(t, l.smgw("check"), "the store keeps (no agent runs) since Fri 2026-10-30 00:00: nothing changes.")
 	entries := strings.Split(strings.TrimSpace(l.smgw("journal")), "\n")
 	require.Contains(t, entries[len(entries)-1], "saw dump", "a look at rest is written down as well")
 }

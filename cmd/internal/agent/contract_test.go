@@ -14,6 +14,7 @@ import (
 
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"smgw/buffer"
 	"smgw/cmd/internal/agent"
@@ -421,4 +422,53 @@ func TestGatewayExchangeNeitherRepeatsNorCollides(t *testing.T) {
 		"ESMG0000000002": meter.QuarterOf(built.Add(10 * time.Minute)),
 	}, gateways)
 	require.Len(t, slices.Collect(maps.Keys(had)), 10, "every regular row of both market locations")
+}
+
+// Whatever files come in whatever order, at whatever time: what is built keeps the
+// contract that it was built by, versions ascend, none is longer ahead than the
+// newest file says, and the same file again changes nothing.
+func TestSuccessionKeepsWhatIsBuilt(t *testing.T) {
+	parsed, err := config.ParseContract([]byte("[readings]\noffset_limit = \"27s\"\n" + roofedText))
+	require.NoError(t, err)
+	rapid.Check(t, func(t *rapid.T) {
+		now := began.At(10, 7)
+		begin := meter.QuarterOf(now)
+		built := begin
+		var kept []form.Version
+		holding := map[meter.Quarter]int64{} // the factor that each midnight was built by
+		for range rapid.IntRange(1, 12).Draw(t, "starts") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 72).Draw(t, "hours")) * time.Hour)
+			for midnight := form.DateOf(built.Time()).AddDays(1).Midnight(); midnight <= meter.QuarterOf(now) && len(kept) > 0; {
+				h := form.History{Versions: kept}
+				if c := h.At(midnight - 1); c != nil && rapid.Bool().Draw(t, "built") {
+					holding[midnight-1], built = c.TransformerFactor, midnight
+				} else {
+					break
+				}
+				midnight = form.DateOf(midnight.Time()).AddDays(1).Midnight()
+			}
+			c := *parsed
+			c.TransformerFactor = rapid.Int64Range(1, 3).Draw(t, "factor")
+			if rapid.Bool().Draw(t, "from") {
+				c.From = form.DateOf(now).AddDays(rapid.IntRange(-5, 5).Draw(t, "day"))
+			}
+			s := agent.Succeed(kept, begin, built, &c, now)
+			kept = slices.Clone(s.Held)
+			if s.Begins {
+				kept = append(slices.DeleteFunc(kept, func(v form.Version) bool { return v.From == s.From }), form.Version{From: s.From, Contract: &c})
+			}
+			require.True(t, slices.IsSortedFunc(kept, func(a, b form.Version) int { return cmp.Compare(a.From, b.From) }))
+			require.Equal(t, c.TransformerFactor, kept[len(kept)-1].Contract.TransformerFactor, "the newest file has the last word")
+			for i, v := range kept {
+				require.True(t, v.From == begin && i == 0 || v.From == form.DateOf(v.From.Time()).Midnight(), "version %d begins at %s", i, v.From)
+				require.True(t, i == len(kept)-1 || v.From <= meter.QuarterOf(now), "at most one is ahead")
+			}
+			h := form.History{Versions: kept}
+			for q, factor := range holding {
+				require.Equal(t, factor, h.At(q).TransformerFactor, "what was built until %s", q)
+			}
+			again := agent.Succeed(kept, begin, built, &c, now)
+			require.False(t, again.Begins || again.Moved || len(again.Ahead) > 0, "the same file again")
+		}
+	})
 }
