@@ -24,6 +24,7 @@ type simulatedMeter struct {
 	seed              uint64
 	roof              int64
 	start, until      string
+	installed         string
 	interval          time.Duration
 	device, model     string
 	noise             float64
@@ -65,7 +66,8 @@ Faults: ` + listFaults() + `.`,
 	f.Uint64Var(&m.seed, "seed", 1, "which household it is")
 	f.Int64Var(&m.roof, "roof", 0, "peak power in `W` of the panels on its roof; 8000 where none is given")
 	f.Lookup("roof").NoOptDefVal = "8000"
-	f.StringVar(&m.start, "start", "", "`INSTANT` of the first telegram, at which the seconds index is 0, RFC 3339 (default: now)")
+	f.StringVar(&m.start, "start", "", "`INSTANT` of the first telegram, RFC 3339 (default: now)")
+	f.StringVar(&m.installed, "installed", "", "`INSTANT` since which it counts, seconds and energy (default: that of --start)")
 	f.StringVar(&m.until, "until", "", "`INSTANT` after which it ends (default: never)")
 	f.DurationVar(&m.interval, "interval", time.Second, "simulated time from telegram to telegram")
 	f.BoolVar(&m.fast, "fast", false, "as fast as the telegrams are read, and lose none")
@@ -75,7 +77,7 @@ Faults: ` + listFaults() + `.`,
 	f.BoolVar(&m.once, "once", false, "with --replay: push it once")
 	f.StringVar(&m.registers, "registers", "", "at the end write the table of what the meter had counted at each quarter hour to `FILE`")
 	cmd.MarkFlagsMutuallyExclusive("link", "tcp")
-	for _, flag := range []string{"model", "device", "seed", "roof", "start", "until", "interval", "noise", "fault", "registers"} {
+	for _, flag := range []string{"model", "device", "seed", "roof", "start", "until", "installed", "interval", "noise", "fault", "registers"} {
 		cmd.MarkFlagsMutuallyExclusive("replay", flag)
 	}
 	return cmd
@@ -160,6 +162,13 @@ func (m *simulatedMeter) head() (*sim.Head, error) {
 	if err := instant("until", m.until, &head.Until); err != nil {
 		return nil, err
 	}
+	installed := head.From
+	if err := instant("installed", m.installed, &installed); err != nil {
+		return nil, err
+	}
+	if installed.After(head.From) {
+		return nil, fmt.Errorf("--installed %s: want an instant before the first telegram, %s", m.installed, head.From.Format(time.RFC3339))
+	}
 	model, err := sim.FindModel(m.model)
 	if err != nil {
 		return nil, err
@@ -174,11 +183,11 @@ func (m *simulatedMeter) head() (*sim.Head, error) {
 	if head.Faults, err = m.lineFaults(); err != nil {
 		return nil, err
 	}
-	home := sim.NewHousehold(sim.Options{Seed: m.seed, RoofPeak: m.roof, Since: head.From, Initial: sim.Registers{
+	home := sim.NewHousehold(sim.Options{Seed: m.seed, RoofPeak: m.roof, Since: installed, Initial: sim.Registers{
 		Drawn: 7_421 * sim.KilowattHour, FedIn: sim.Energy(m.roof) / 2 * sim.KilowattHour,
 	}})
 	head.Meter = sim.NewMeter(home, model, device)
-	head.Meter.Installed = head.From
+	head.Meter.Installed = installed
 	return head, nil
 }
 

@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -162,10 +163,12 @@ func (o *outage) agent(t testing.TB, s *stream) (run func()) {
 	return func() { require.NoError(t, a.Run(t.Context())) }
 }
 
-// stream is a recording of a telegram each minute that is made while it is read.
+// stream is a recording of a telegram each pause that is made while it is read.
 type stream struct {
 	meter       *sim.Meter
 	next, until time.Time
+	pause       time.Duration      // 0: a minute
+	before      func(at time.Time) // called before each telegram, when all before it are read; nil: not
 	rest        []byte
 }
 
@@ -178,8 +181,11 @@ func (s *stream) Read(p []byte) (int, error) {
 		if s.next.After(s.until) {
 			return 0, io.EOF
 		}
+		if s.before != nil {
+			s.before(s.next)
+		}
 		s.rest = s.meter.AppendTelegram(s.rest[:0], s.next)
-		s.next = s.next.Add(time.Minute)
+		s.next = s.next.Add(cmp.Or(s.pause, time.Minute))
 	}
 	n := copy(p, s.rest)
 	s.rest = s.rest[n:]
