@@ -12,7 +12,7 @@ SMALL  := -gcflags=all=-l -gcflags=smgw/sml/...= -gcflags=smgw/meter=
 # Nothing that goes on a gateway uses cgo; only the race detector needs it.
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo test race lint fmt arm qemu interop fuzz soak bench clean toolchain
+.PHONY: help build demo test race lint fmt arm qemu interop fuzz model soak bench clean toolchain
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -64,6 +64,10 @@ interop: toolchain ## what is sent, read by other people's CBOR and COSE librari
 	  cp hack/interop/{package.json,package-lock.json,.npmrc,cddl.mjs,check.mjs} "$$tools"; \
 	  (cd "$$tools" && npm ci --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error); \
 	  SMGW_INTEROP="$$tools" $(GO) test -count=1 -v -run '^TestOthersReadIt$$' ./meter/form/wire
+
+STEPS ?= 10000
+model: toolchain ## gateway, head-end, clock, line and faults at random: STEPS steps against a model (default 10000)
+	AGENT_STEPS=$(STEPS) $(GO) test -count=1 -timeout 60m -v -run '^TestEverythingAtRandom$$' ./cmd/internal/agent
 
 FUZZTIME ?= 1m
 fuzz: toolchain ## every fuzz target for FUZZTIME (default 1m)

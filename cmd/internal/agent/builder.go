@@ -282,6 +282,9 @@ func (b *builder) item(due form.Due, payload *form.Payload, losses []buffer.Loss
 	words := label(due)
 	words["partner"] = payload.PartnerID.String()
 	words[labelRevision] = strconv.Itoa(payload.Revision)
+	if payload.Supersedes != "" {
+		words[labelSupersedes] = payload.Supersedes
+	}
 	if words[labelContent], err = wire.Content(payload); err != nil {
 		return buffer.Item{}, err
 	}
@@ -325,6 +328,7 @@ func (b *builder) item(due form.Due, payload *form.Payload, losses []buffer.Loss
 // Labels of an item by which a correction finds what was sent before.
 const (
 	labelRevision    = "revision"    // of the payload, "0" first
+	labelSupersedes  = "supersedes"  // id of the payload that it replaces
 	labelContent     = "content"     // what it says, as wire.Content
 	labelPreliminary = "preliminary" // "yes" where a figure of it is
 	labelFinal       = "final"       // "yes" where one stayed so for good

@@ -161,9 +161,9 @@ func (s *sender) step(ctx context.Context) (next time.Time, ok bool) {
 		if st := s.snapshot(); st.rests(now) {
 			return st.notBefore, true
 		}
-		item, ready, err := s.store.Next(s.endpoint, now)
+		item, ready, err := s.next(now)
 		if damaged := (*buffer.DamagedError)(nil); errors.As(err, &damaged) {
-			err = s.discard(item, now, damaged)
+			err = s.discard(item.Item, now, damaged)
 			ready = false
 			if err == nil {
 				continue
@@ -188,6 +188,31 @@ func (s *sender) step(ctx context.Context) (next time.Time, ok bool) {
 	return time.Time{}, false
 }
 
+// turn is an item whose turn it is.
+type turn struct {
+	buffer.Item
+	chosen string // id of the one whose turn it was, and which waits for this one; "" when it is the same
+}
+
+// next is the item to send now. One that supersedes another goes after it,
+// whatever is due first: a receiver is not told to replace what it never had.
+func (s *sender) next(now time.Time) (turn, bool, error) {
+	item, ready, err := s.store.Next(s.endpoint, now)
+	t := turn{Item: item}
+	for ready && err == nil {
+		before, found := buffer.Item{}, false
+		if id := t.Label[labelSupersedes]; id != "" {
+			before, found, err = s.store.Item(id)
+		}
+		if !found || err != nil || before.State != buffer.Waiting || before.Endpoint != s.endpoint {
+			break
+		}
+		before.Body, err = s.store.Body(before.ID)
+		t = turn{before, item.ID}
+	}
+	return t, ready, err
+}
+
 // farthest is farther ahead than an item ever waits for its time: beyond the
 // longest pause, and beyond half of the way from a midnight to the noon after.
 const farthest = 12 * time.Hour
@@ -210,7 +235,7 @@ func (s *sender) recall(now time.Time) error {
 
 // attempt makes one attempt at one item and records its outcome. Its error is
 // the store's; the head-end's is in the sender's state.
-func (s *sender) attempt(ctx context.Context, item buffer.Item) error {
+func (s *sender) attempt(ctx context.Context, item turn) error {
 	sent := s.clock.Now()
 	result := s.client.Put(ctx, s.endpoint, item.ID, item.Body)
 	answered := s.clock.Now()
@@ -218,7 +243,7 @@ func (s *sender) attempt(ctx context.Context, item buffer.Item) error {
 	now := answered.Time
 	switch result.Outcome {
 	case deliver.Stored, deliver.AlreadyStored:
-		if err := s.store.Acknowledge(item.ID, now, delivered(now, item, result.Status)...); err != nil {
+		if err := s.store.Acknowledge(item.ID, now, delivered(now, item.Item, result.Status)...); err != nil {
 			return err
 		}
 		s.answered(now, now)
@@ -228,7 +253,7 @@ func (s *sender) attempt(ctx context.Context, item buffer.Item) error {
 		}
 	case deliver.Refused:
 		s.log.Error("the head-end refuses a payload for good: it is set aside", "id", item.ID, "status", result.Status, "err", result.Err)
-		if err := s.store.SetAside(item.ID, result.Err.Error(), now, event(now, Refused, item, "reason", result.Err.Error())); err != nil {
+		if err := s.store.SetAside(item.ID, result.Err.Error(), now, event(now, Refused, item.Item, "reason", result.Err.Error())); err != nil {
 			return err
 		}
 		s.answered(now, now) // the way is open
@@ -239,6 +264,9 @@ func (s *sender) attempt(ctx context.Context, item buffer.Item) error {
 		until := s.pause(now, result.RetryAfter, result.Err.Error())
 		if aboutItem(result.Status) {
 			until = until.Add(time.Second) // another one is the next to be tried
+			if item.chosen != "" {
+				return errors.Join(s.store.Tried(item.chosen, result.Err.Error(), now, until), s.store.Tried(item.ID, result.Err.Error(), now, until))
+			}
 		}
 		return s.store.Tried(item.ID, result.Err.Error(), now, until)
 	}
