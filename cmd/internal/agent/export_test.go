@@ -42,5 +42,6 @@ func Hold(readings []meter.Reading) (held []meter.Reading) {
 	u.all(func(r *meter.Reading) { held = append(held, *r) })
 	return held
 }
+
 // GiveBack gives the pages of files back to the kernel.
 func GiveBack() error { return giveBack() }
