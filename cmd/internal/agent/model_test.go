@@ -528,12 +528,11 @@ func (w *world) allIsWell() {
 	w.quarterly(8)
 	w.retry(t)
 	w.quarterly(6 * 96) // past the long weekends, and the pauses of all that failed
-	w.play(form.DateOf(w.now).AddDays(1).At(23, 0).Sub(w.now), 1)
-	w.quarterly(3)
+	w.quarterly(int(form.DateOf(w.now).AddDays(2).Midnight()-meter.QuarterOf(w.now)) - 2) // late in an evening
 	require.NoError(t, w.store.Flush())
 
 	require.NoError(t, w.store.Items(func(it buffer.Item) bool {
-		require.Equal(t, buffer.Acknowledged, it.State, "%s %v: %s", it.ID, it.Label, it.LastError)
+		require.Equal(t, buffer.Acknowledged, it.State, "at %s: %s, from %s, due %s, made %s %v: %s", w.now, it.ID, it.NotBefore, it.Due, it.Created, it.Label, it.LastError)
 		require.Contains(t, w.books, it.ID)
 		return true
 	}))
