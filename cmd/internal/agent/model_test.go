@@ -527,7 +527,7 @@ func (w *world) allIsWell() {
 	w.clock.mu.Unlock()
 	w.quarterly(8)
 	w.retry(t)
-	w.quarterly(6 * 96) // past the long weekends, and the pauses of all that failed
+	w.quarterly(6 * 96)                                                                   // past the long weekends, and the pauses of all that failed
 	w.quarterly(int(form.DateOf(w.now).AddDays(2).Midnight()-meter.QuarterOf(w.now)) - 2) // late in an evening
 	require.NoError(t, w.store.Flush())
 
