@@ -83,7 +83,7 @@ type Watchdog struct {
 
 	mu      sync.Mutex
 	watched []*watched
-	text    string // the last STATUS= told
+	text    string // how the agent is
 
 	own    post // of whoever starts and stops
 	device *board.Watchdog
@@ -146,18 +146,15 @@ func (w *Watchdog) Stop() {
 	}
 }
 
-// say tells systemd in a line how the agent is, where that changed.
+// say notes how the agent is, in a line, for systemd to be told at the next
+// turn: whoever says it must not wait for systemd.
 func (w *Watchdog) say(text string) {
 	if w == nil {
 		return
 	}
 	w.mu.Lock()
-	told := w.text == text
+	defer w.mu.Unlock()
 	w.text = text
-	w.mu.Unlock()
-	if !told {
-		w.notify("STATUS=" + text)
-	}
 }
 
 // notify tells systemd, where it wants to know.
@@ -182,13 +179,15 @@ func (w *Watchdog) run() {
 	defer close(w.ended)
 	tick := time.NewTicker(w.Tick)
 	defer tick.Stop()
+	told := ""
 	for n := 0; ; n++ {
 		select {
 		case <-w.stop:
 			return
 		case <-tick.C:
 		}
-		if hung := w.look(); len(hung) > 0 {
+		hung, text := w.look()
+		if len(hung) > 0 {
 			w.end(hung)
 			return
 		}
@@ -200,12 +199,16 @@ func (w *Watchdog) run() {
 		if w.every > 0 && n%w.every == 0 {
 			w.notify(daemon.SdNotifyWatchdog)
 		}
+		if text != told {
+			told = text
+			w.notify("STATUS=" + text)
+		}
 	}
 }
 
 // look lets every post grow older that stands where it stood, and returns those
-// that are beyond their stage's limit.
-func (w *Watchdog) look() (hung []*watched) {
+// that are beyond their stage's limit, and how the agent is.
+func (w *Watchdog) look() (hung []*watched, text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, p := range w.watched {
@@ -219,7 +222,7 @@ func (w *Watchdog) look() (hung []*watched) {
 			hung = append(hung, p)
 		}
 	}
-	return hung
+	return hung, w.text
 }
 
 // stage is the one that was seen last.

@@ -337,6 +337,7 @@ func TestAStageThatHangsEndsTheAgentAndItIsStartedAgain(t *testing.T) {
 			s := supervise(t, stage)
 			cmd := <-s.began
 			s.hear("READY=1")
+			s.hear("STATUS=")
 			s.hear("WATCHDOG=1")
 			require.NoError(t, cmd.Process.Signal(syscall.SIGUSR1))
 			log, status := s.ends()
