@@ -71,7 +71,7 @@ func warnings(c *config.Config, now time.Time) []string {
 	if clock, err := board.ClockState(); err != nil {
 		warn("%v", err)
 	} else if !clock.Synchronised {
-		warn("the clock is not synchronised: what is read now is marked unusable (reason ZA0); give the gateway a time server")
+		warn("the clock is not synchronised: until it is, readings wait in memory or are marked unusable (reason ZA0), and nothing is built; give the gateway a time server")
 	}
 	return all
 }

@@ -57,6 +57,9 @@ exit status 0; where none runs, this command runs one for that time. Afterwards
 		Example: `  smgw decommission --export readings.csv`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if f.timeout < 0 {
+				return fmt.Errorf("--timeout %s: want no less than 0s", f.timeout)
+			}
 			if f.config, err = config.Load(path); err != nil {
 				return err
 			}
@@ -192,6 +195,11 @@ func (f *farewell) eraseUndelivered(why error) error {
 
 // sayGoodbye has the agent do its last work and end.
 func (f *farewell) sayGoodbye(ctx context.Context, c *control.Client) error {
+	if !f.force {
+		if err := undated(ctx, c); err != nil {
+			return err
+		}
+	}
 	var state control.Farewell
 	if err := c.Do(ctx, http.MethodPost, control.DecommissionPath, &state); err != nil {
 		return err
@@ -215,6 +223,21 @@ func (f *farewell) sayGoodbye(ctx context.Context, c *control.Client) error {
 	var erased control.Erased
 	err = c.Do(ctx, http.MethodPost, control.DecommissionPath+"/erase"+query, &erased)
 	return errors.Join(f.say(&erased, err), err)
+}
+
+// undated refuses to end an agent whose readings wait for the clock: they lie in
+// memory alone.
+func undated(ctx context.Context, c *control.Client) error {
+	var s control.Status
+	if err := c.Do(ctx, http.MethodGet, control.StatusPath, &s); err != nil {
+		return err
+	}
+	for _, m := range s.Meters {
+		if m.Undated > 0 {
+			return fmt.Errorf("readings of meter %q wait in memory until the clock is right, and would be lost; nothing is erased: set the clock and run smgw decommission again, or lose them with --force", m.Name)
+		}
+	}
+	return nil
 }
 
 // await waits until everything is acknowledged, and is true then.

@@ -36,7 +36,7 @@ func Run(root *cobra.Command) int {
 func Finish(root *cobra.Command, version string) {
 	root.Version = versionOr(version)
 	root.AddCommand(newVersionCommand(root))
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return explainFlag(err) })
+	root.SetFlagErrorFunc(explainFlag)
 	finish(root)
 }
 
@@ -79,7 +79,7 @@ func explainArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 		err := check(cmd, args)
 		switch {
 		case err == nil:
-			return emptyPath(cmd.Flags())
+			return errors.Join(emptyPath(cmd.Flags()), missingFlags(cmd), contraryFlags(cmd.Flags()))
 		case len(args) == 0:
 			return fmt.Errorf("%w: want %s", err, cmd.UseLine())
 		case cmd.HasAvailableSubCommands():
@@ -106,8 +106,45 @@ func emptyPath(flags *pflag.FlagSet) (err error) {
 	return err
 }
 
-// explainFlag says what a value should be, in place of Go's parser.
-func explainFlag(err error) error {
+// missingFlags names the flags that a command cannot do without, before cobra does.
+func missingFlags(cmd *cobra.Command) error {
+	var missing []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if _, needed := f.Annotations[cobra.BashCompOneRequiredFlag]; needed && !f.Changed {
+			missing = append(missing, "--"+f.Name)
+		}
+	})
+	if missing == nil {
+		return nil
+	}
+	return fmt.Errorf("needs %s: want %s", strings.Join(missing, ", "), cmd.UseLine())
+}
+
+// contraryFlags refuses flags that exclude each other, before cobra does.
+func contraryFlags(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(f *pflag.Flag) {
+		for _, group := range f.Annotations["cobra_annotation_mutually_exclusive"] {
+			var given []string
+			for _, name := range strings.Fields(group) {
+				if flags.Changed(name) {
+					given = append(given, "--"+name)
+				}
+			}
+			if len(given) > 1 {
+				err = fmt.Errorf("%s exclude each other: want one of them", strings.Join(given, " and "))
+			}
+		}
+	})
+	return err
+}
+
+// explainFlag says what a value should be, in place of Go's parser, and where
+// the flags are listed.
+func explainFlag(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		return fmt.Errorf("%w: %s --help lists those there are", err, cmd.CommandPath())
+	}
 	var invalid *pflag.InvalidValueError
 	if !errors.As(err, &invalid) {
 		return err

@@ -112,7 +112,7 @@ func InWords(r form.Rhythm) (name, meaning string) {
 	case form.EachWorkingDay:
 		return "every working day", "by 11:00, about all days since the last working day"
 	case form.OnEvent:
-		return "on events", "once after supply starts or ends, or a device or a parameter changes"
+		return "on events", "by the end of the 5th day after it: supply starts or ends, a device is built in, removed or taken over, a parameter changes"
 	}
 	return "on demand", "once when the network operator asks for it; beside that only as the contract says: on the clock, or when the power crosses a threshold"
 }
