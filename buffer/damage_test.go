@@ -230,6 +230,8 @@ func TestCheckSpeaksThroughAnExitStatus(t *testing.T) {
 	var damaged *buffer.DamagedError
 	require.ErrorAs(t, buffer.CheckResult(s.path, buffer.CheckStatus(&buffer.DamagedError{}), "x"), &damaged)
 	require.ErrorAs(t, buffer.CheckResult(s.path, 2, "SIGSEGV"), &damaged, "killed by what it read")
+	there := &buffer.DamagedError{Path: s.path, Where: "page 17", Reason: "no: such"}
+	require.Equal(t, there, buffer.CheckResult(s.path, buffer.CheckStatus(there), "check store: "+there.Error()), "as if found here")
 	require.NotErrorAs(t, buffer.CheckResult(s.path, 1, "permission denied"), &damaged)
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -101,6 +102,11 @@ func CheckResult(path string, status int, output string) error {
 		return fmt.Errorf("check store %s: %w: %s", path, ErrInUse, output)
 	case 5:
 		return fmt.Errorf("check store %s: %w: %s", path, ErrNewerSchema, output)
+	case 3:
+		_, found, _ := strings.Cut(output, " is damaged at ")
+		if where, reason, ok := strings.Cut(found, ": "); ok {
+			return &DamagedError{path, where, reason}
+		}
 	}
 	return &DamagedError{path, "check in its own process", fmt.Sprintf("status %d: %s", status, output)}
 }
