@@ -179,6 +179,9 @@ func (l *line) requireAllDue(deliveries []headend.Delivery) {
 		}
 	}
 	for _, d := range deliveries {
+		if d.Payload.Revision > 0 {
+			continue // what kills left preliminary is settled on the 8th
+		}
 		got = append(got, fmt.Sprint(d.Payload.Row, d.Payload.MaLo, d.Payload.To, d.Payload.Period))
 	}
 	require.NotEmpty(l.t, want)

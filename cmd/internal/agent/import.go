@@ -58,6 +58,7 @@ func (i *Inspection) imports(r *http.Request) (done control.Imported, err error)
 		return done, err
 	}
 	done.Stored, err = takeLate(i.Store, fill, buffer.Event{At: i.Now(), Kind: Imported, Detail: detail})
+	defer i.alone()()
 	i.told()
 	return done, err
 }

@@ -39,7 +39,8 @@ type Inspection struct {
 	Key    *ecdsa.PublicKey         // of the gateway's signature certificate; nil where it is not known
 	Queued func(endpoint string)    // hears of an endpoint that has more to send; may be nil
 	Config *config.Config           // of the gateway whose store it is; nil for a file brought along
-	Told   func()                   // hears that people changed what is noted; may be nil
+	Told   func()                   // hears, while Alone is held, that people changed what is noted; may be nil
+	Alone  sync.Locker              // keeps a running agent from building meanwhile; nil where none runs
 
 	checking sync.Mutex // one snapshot at a time
 }

@@ -142,6 +142,7 @@ func (i *Inspection) tell(r *http.Request) (e control.Event, err error) {
 	if o.Event, err = i.parseEvent(r, now); err != nil {
 		return e, err
 	}
+	defer i.alone()()
 	all, done, err := notes(i.Store)
 	if err != nil {
 		return e, err
@@ -275,6 +276,7 @@ func (i *Inspection) withdraw(r *http.Request) (e control.Event, err error) {
 	if err != nil {
 		return e, err
 	}
+	defer i.alone()()
 	all, done, err := notes(i.Store)
 	if err != nil {
 		return e, err
@@ -305,6 +307,15 @@ func (i *Inspection) told() {
 	if i.Told != nil {
 		i.Told()
 	}
+}
+
+// alone keeps a running agent from building until the function it returns is called.
+func (i *Inspection) alone() func() {
+	if i.Alone == nil {
+		return func() {}
+	}
+	i.Alone.Lock()
+	return i.Alone.Unlock
 }
 
 // occasions is what memory knows of the notes, and of what they make due.
@@ -393,13 +404,6 @@ func (a *Agent) settleSome(upTo meter.Quarter, now time.Time) (all bool, err err
 		return true, a.Store.PutItems(nil, done)
 	}
 	return len(o.again) == 0, nil
-}
-
-// heed has the notes read again, because somebody told something.
-func (a *Agent) heed() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.occasions.forget()
 }
 
 // noteImplied notes what the contracts themselves say to have happened.

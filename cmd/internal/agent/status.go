@@ -27,7 +27,8 @@ func (a *Agent) Handler() http.Handler {
 		Looked: func(e buffer.Event) error { return a.Store.Append(e) },
 		Queued: a.nudge,
 		Config: a.Config,
-		Told:   a.heed,
+		Told:   a.occasions.forget,
+		Alone:  &a.mu,
 	}).Handler())
 	return mux
 }
