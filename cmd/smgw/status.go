@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +25,11 @@ func newStatusCommand() *cobra.Command {
 				return err
 			}
 			var s control.Status
-			if err := control.Get(cmd.Context(), agent.SocketPath(c), control.StatusPath, &s); err != nil {
+			err = control.Get(cmd.Context(), agent.SocketPath(c), control.StatusPath, &s)
+			if errors.Is(err, control.ErrNoAgent) {
+				err = cmp.Or(agent.RefuseDecommissioned(c), err)
+			}
+			if err != nil {
 				return err
 			}
 			if asJSON {

@@ -76,7 +76,7 @@ func (h *History) Preview(id MarketLocationID, n RowNumber, p Period, readings [
 		return ok && p.From <= r.Boundary && r.Boundary <= p.To
 	}) {
 		return nil, nil, fmt.Errorf("no reading of %s from %s to %s: want readings of the period, and of the register of what is %s",
-			code.Short(), Local(p.From), Local(p.To), m.Direction)
+			code.Short(), Local(p.From), Local(p.To), m.Direction.did())
 	}
 	b := newBuilder(h, c, m, p, readings)
 	return b.values(row, false), b.notices, nil

@@ -71,6 +71,7 @@ func ParseDirection(s string) (Direction, error) {
 }
 
 func (d Direction) String() string                { return d.name }
+func (d Direction) did() string                   { return map[Direction]string{Draw: "drawn", FeedIn: "fed in"}[d] }
 func (d Direction) MarshalText() ([]byte, error)  { return []byte(d.name), nil }
 func (d *Direction) UnmarshalText(b []byte) error { return set(d, b, ParseDirection) }
 

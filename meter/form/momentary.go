@@ -249,7 +249,7 @@ func (m *MarketLocation) validateMoments(wrong func(field, what, want string)) {
 		case g.Because == Because{}:
 			wrong("grid_state.because", "missing", "want eeg_kwkg_plant, controllable_device_14a or above_20000_kwh")
 		case (g.Because == EEGOrKWKGPlant) != (m.Direction == FeedIn):
-			wrong("grid_state.because", fmt.Sprintf("%s does not go with what is %s", g.Because, m.Direction), "want eeg_kwkg_plant for what is fed in, the others for what is drawn")
+			wrong("grid_state.because", fmt.Sprintf("%s does not go with what is %s", g.Because, m.Direction.did()), "want eeg_kwkg_plant for what is fed in, the others for what is drawn")
 		case g.Because == Above20000KWh && m.Class == ClassA:
 			wrong("grid_state.because", "a point of class A uses no more than 10 000 kWh a year", "want another reason, or leave [market_location.grid_state] out")
 		}

@@ -362,8 +362,8 @@ func (m *Marker) write(c *config.Config) error {
 	return nil
 }
 
-// refuseDecommissioned is the error of a gateway that has ended.
-func refuseDecommissioned(c *config.Config) error {
+// RefuseDecommissioned is the error of a gateway that has ended.
+func RefuseDecommissioned(c *config.Config) error {
 	m, err := ReadMarker(c)
 	if err != nil || m == nil {
 		return err

@@ -240,8 +240,11 @@ func (a *Agent) demand(malo form.MarketLocationID) error {
 		return &form.DeniedError{Row: 9, MaLo: malo, Why: "no contract holds now"}
 	}
 	at, shown, location := now.Time, meter.Moment{}, c.Location(malo)
+	if location == nil {
+		return &form.DeniedError{Row: 9, MaLo: malo, Why: "the contract has no such market location"}
+	}
 	for _, m := range a.meters {
-		if location == nil || m.name != location.Meter {
+		if m.name != location.Meter {
 			continue
 		}
 		if shown = m.shown; now.Time.Sub(shown.At.Time).Abs() <= c.OffsetLimit {
@@ -253,11 +256,7 @@ func (a *Agent) demand(malo form.MarketLocationID) error {
 
 // send gives a momentary figure to the outbox, with notes in the same commit.
 func (a *Agent) send(c *form.Contract, l *form.MarketLocation, row form.RowNumber, at time.Time, shown meter.Moment, occasion string, notes []buffer.Note) error {
-	var malo form.MarketLocationID
-	if l != nil {
-		malo = l.MaLo
-	}
-	payload, err := form.BuildMoment(c, malo, row, at, shown)
+	payload, err := form.BuildMoment(c, l.MaLo, row, at, shown)
 	if err != nil || len(payload.Values) == 0 {
 		return err
 	}
@@ -271,7 +270,7 @@ func (a *Agent) send(c *form.Contract, l *form.MarketLocation, row form.RowNumbe
 		return err
 	}
 	entry, _ := row.Row()
-	words := label(form.Due{Row: row, MaLo: malo, To: payload.To, Period: payload.Period, Purpose: entry.Purpose})
+	words := label(form.Due{Row: row, MaLo: l.MaLo, To: payload.To, Period: payload.Period, Purpose: entry.Purpose})
 	words["partner"], words[occasionLabel] = payload.PartnerID.String(), occasion
 	words["moment"] = payload.Moment.In(form.Berlin).Format(time.RFC3339)
 	receiver, _ := l.Receiver(payload.To)

@@ -299,10 +299,10 @@ func TestRow9OnDemand(t *testing.T) {
 	denied := (*form.DeniedError)(nil)
 	require.ErrorAs(t, a.Demand(b.config.Contract.MarketLocations[0].MaLo), &denied)
 	require.Contains(t, denied.Why, "class E")
-	other, err := form.ParseMarketLocationID("50987654321")
-	if err == nil {
-		require.ErrorAs(t, a.Demand(other), &denied)
-	}
+	other, err := form.ParseMarketLocationID("51238696799")
+	require.NoError(t, err)
+	require.ErrorAs(t, a.Demand(other), &denied)
+	require.Equal(t, other, denied.MaLo, "what was asked for stands in the answer")
 	require.ErrorAs(t, a.Demand(form.MarketLocationID{}), &denied)
 
 	b.play(at.Add(time.Minute), at.Add(2*time.Minute))

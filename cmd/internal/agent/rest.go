@@ -25,6 +25,9 @@ type Rest struct {
 // OpenRest opens the gateway's store where no agent runs. With write false it
 // only reads, until Close writes down who looked.
 func OpenRest(c *config.Config, write bool) (*Rest, error) {
+	if err := RefuseDecommissioned(c); err != nil {
+		return nil, err
+	}
 	r, err := openRest(StorePath(c), write)
 	if err != nil {
 		return nil, fmt.Errorf("no agent answers behind %s: %w", SocketPath(c), err)

@@ -29,7 +29,7 @@ func SocketPath(c *config.Config) string { return filepath.Join(c.Gateway.StateD
 // Serve opens what a gateway's agent needs from its state folder and runs it
 // until ctx ends. `smgw run` and the bench's stepped agent are both this.
 func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger, inStep bool) (err error) {
-	if err := refuseDecommissioned(c); err != nil {
+	if err := RefuseDecommissioned(c); err != nil {
 		return err
 	}
 	var dog *Watchdog

@@ -69,7 +69,7 @@ func TestProblemsOfMomentaryFigures(t *testing.T) {
 		"[market_location.grid_state]\nbecause = \"eeg_kwkg_plant\"":          {`:1:18: every is missing in [market_location.grid_state]; want every = "15m"`},
 		"[market_location.grid_state]\nevery = \"1m\"":                        {`:1:18: because is missing in [market_location.grid_state]; want because = "eeg_kwkg_plant", "controllable_device_14a" or "above_20000_kwh"`},
 		"[market_location.grid_state]\nevery = \"1m\"\nbecause = \"asked\"":   {`:3:11: because "asked" entitles nobody to the grid's state; want eeg_kwkg_plant, controllable_device_14a or above_20000_kwh`},
-		"grid_state = { every = \"1m\", because = \"above_20000_kwh\" }":      {`:1:40: because: above_20000_kwh does not go with what is feed_in; want eeg_kwkg_plant for what is fed in, the others for what is drawn`},
+		"grid_state = { every = \"1m\", because = \"above_20000_kwh\" }":      {`:1:40: because: above_20000_kwh does not go with what is fed in; want eeg_kwkg_plant for what is fed in, the others for what is drawn`},
 		"[market_location.grid_state]\nevery = \"h\"\nbecause = \"plant\"":    {`:2:9: every: duration "h"; want "1m" or "15m", which begin on the clock`, `:3:11: because "plant" entitles nobody to the grid's state; want eeg_kwkg_plant, controllable_device_14a or above_20000_kwh`},
 	} {
 		text, line := withTables(t, tables)
@@ -90,7 +90,7 @@ func TestGridStateOfWhatIsDrawn(t *testing.T) {
 	for because, want := range map[string]string{
 		`"controllable_device_14a"`: "",
 		`"above_20000_kwh"`:         `:21:11: because: a point of class A uses no more than 10 000 kWh a year; want another reason, or leave [market_location.grid_state] out`,
-		`"eeg_kwkg_plant"`:          `:21:11: because: eeg_kwkg_plant does not go with what is draw; want eeg_kwkg_plant for what is fed in, the others for what is drawn`,
+		`"eeg_kwkg_plant"`:          `:21:11: because: eeg_kwkg_plant does not go with what is drawn; want eeg_kwkg_plant for what is fed in, the others for what is drawn`,
 	} {
 		path := write(t, strings.Replace(whole, `class = "A"`, tables+because, 1))
 		_, err := config.Load(path)
