@@ -260,3 +260,28 @@ func BenchmarkBacklog(b *testing.B) {
 		b.StartTimer()
 	}
 }
+
+// The real thing once more: a head-end that stores and whose answer is lost, three
+// times. It is asked again until its answer comes through, and has it once.
+func TestALostAcknowledgementLeadsToNoSecondValue(t *testing.T) {
+	from := form.Date{Year: 2026, Month: time.November, Day: 13}.At(0, 0) // a Friday
+	back := form.Date{Year: 2026, Month: time.November, Day: 16}.At(15, 0)
+	o := newOutage(t, from, back)
+	require.NoError(t, o.headend.SetFaults(headend.Faults{LoseAck: true, Times: 3}))
+	o.play(t, back.Add(time.Hour), back.Add(6*time.Hour))
+	require.Zero(t, o.headend.Faults(), "it has lost three")
+
+	deliveries, err := o.headend.Deliveries()
+	require.NoError(t, err)
+	const due = 6 // two market locations, three receivers
+	require.Len(t, deliveries, due)
+	answers := map[string]int{}
+	require.NoError(t, o.store.Flush())
+	require.NoError(t, o.store.Journal(0, func(e buffer.Entry) bool {
+		if e.Kind == agent.Delivered {
+			answers[e.Detail["status"]]++
+		}
+		return true
+	}))
+	require.Equal(t, map[string]int{"201": due - 1, "200": 1}, answers, "one payload was sent four times")
+}

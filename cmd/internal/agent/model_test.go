@@ -112,6 +112,9 @@ type world struct {
 	clock *worldClock
 	truth map[string]*sim.Meter // by device
 
+	must    map[meter.Quarter]meter.DeviceID // boundaries whose readings must be kept, and are not checked yet
+	checked meter.Quarter                    // up to which all is checked
+
 	// The head-end.
 	mu      sync.Mutex
 	mode    string
@@ -135,6 +138,14 @@ type worldClock struct {
 	*agent.SteppedClock
 	mu      sync.Mutex
 	quality meter.ClockQuality
+	changed time.Time // when it last did
+}
+
+// right reports whether it is synchronised, and long enough for nobody to doubt it.
+func (c *worldClock) right(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.quality == meter.ClockSynchronised && now.Sub(c.changed) > 2*time.Hour
 }
 
 func (c *worldClock) judge(s meter.Stamp) meter.Stamp {
@@ -176,7 +187,7 @@ func (f *feed) Read(p []byte) (int, error) {
 
 func newWorld(t *rapid.T, dir string, done map[string]int) *world {
 	require.NoError(t, os.MkdirAll(dir, 0o700))
-	w := &world{t: t, dir: dir, done: done, books: map[string]delivery{}, refused: map[string]bool{}, truth: map[string]*sim.Meter{}, mode: "sound"}
+	w := &world{t: t, dir: dir, done: done, books: map[string]delivery{}, refused: map[string]bool{}, truth: map[string]*sim.Meter{}, must: map[meter.Quarter]meter.DeviceID{}, mode: "sound"}
 	var err error
 	w.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -279,6 +290,10 @@ func (w *world) play(pause time.Duration, n int) {
 			w.revive()
 			return
 		}
+		// Read at a boundary, by a clock that is right and has been for a while.
+		if w.clock.right(w.now) && meter.QuarterOf(w.now).Time().Equal(w.now) {
+			w.must[meter.QuarterOf(w.now)] = w.meter.Device
+		}
 	}
 }
 
@@ -325,6 +340,7 @@ func (w *world) exchange(t *rapid.T) {
 func (w *world) clockChanges(t *rapid.T) {
 	w.did(t, "the clock's quality changes")
 	w.clock.mu.Lock()
+	w.clock.changed = w.now
 	if w.clock.quality == meter.ClockSynchronised {
 		w.clock.quality = meter.ClockUnsynchronised
 	} else {
@@ -382,6 +398,7 @@ func (w *world) powerCutInADelivery(t *rapid.T) {
 
 // freeze is the moment at which the power goes. w.mu is held.
 func (w *world) freeze() {
+	delete(w.must, meter.QuarterOf(w.now)) // it may be decided in memory only
 	var err error
 	w.frozen, err = os.ReadFile(filepath.Join(w.dir, "store.db"))
 	require.NoError(w.t, err)
@@ -496,17 +513,26 @@ func (w *world) history() *form.History {
 }
 
 // check is what holds at any time: each reading that is kept is what that meter
-// showed at that instant, and the journal is whole.
+// showed at that instant, none is missing that must be there, and the journal is
+// whole.
 func (w *world) check(t *rapid.T) {
 	w.t = t
 	require.NoError(t, w.store.VerifyJournal())
-	q := meter.QuarterOf(w.now)
-	for _, r := range w.readings(q-8, q) {
+	kept := map[meter.Quarter]meter.DeviceID{}
+	for _, r := range w.readings(w.checked-1, meter.QuarterOf(w.now)) {
+		kept[r.Boundary] = r.Device
 		shown := w.truth[r.Device.String()].Shows(r.Boundary.Time().Add(r.Offset))
 		for _, v := range r.Registers {
 			require.True(t, shown[v.Code].Equal(v.Value), "%s at %s%+v: kept %s, it was %s", v.Code.Short(), r.Boundary, r.Offset, v.Value, shown[v.Code])
 		}
 	}
+	for q, device := range w.must {
+		if q < meter.QuarterOf(w.now) { // the last one may not be decided yet
+			require.Equal(t, device, kept[q], "the reading at %s", q)
+			delete(w.must, q)
+		}
+	}
+	w.checked = meter.QuarterOf(w.now) - 1
 }
 
 func (w *world) readings(from, to meter.Quarter) []meter.BoundaryReading {
@@ -524,16 +550,20 @@ func (w *world) allIsWell() {
 	w.mu.Unlock()
 	w.clock.mu.Lock()
 	w.clock.quality = meter.ClockSynchronised
+	w.clock.changed = w.now
 	w.clock.mu.Unlock()
 	w.quarterly(8)
+	w.check(t)
 	w.retry(t)
 	w.quarterly(6 * 96)                                                                   // past the long weekends, and the pauses of all that failed
 	w.quarterly(int(form.DateOf(w.now).AddDays(2).Midnight()-meter.QuarterOf(w.now)) - 2) // late in an evening
+	w.check(t)
 	require.NoError(t, w.store.Flush())
 
 	require.NoError(t, w.store.Items(func(it buffer.Item) bool {
 		require.Equal(t, buffer.Acknowledged, it.State, "at %s: %s, from %s, due %s, made %s %v: %s", w.now, it.ID, it.NotBefore, it.Due, it.Created, it.Label, it.LastError)
-		require.Contains(t, w.books, it.ID)
+		_, there := w.books[it.ID]
+		require.True(t, there, "%s %v: acknowledged, and not in the head-end's books", it.ID, it.Label)
 		return true
 	}))
 
