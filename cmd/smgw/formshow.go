@@ -22,7 +22,8 @@ import (
 type shownForm struct {
 	Edition form.Edition            `json:"edition"`
 	MeLo    form.MeteringLocationID `json:"melo"`
-	Kept    string                  `json:"last_sent_by"` // whose journal tells what was sent: "agent", "store" where none runs, "" where there is none
+	From    *form.Date              `json:"holds_from,omitempty"` // where that is still to come
+	Kept    string                  `json:"last_sent_by"`         // whose journal tells what was sent: "agent", "store" where none runs, "" where there is none
 	Rows    []shownRow              `json:"rows"`
 }
 
@@ -112,16 +113,12 @@ with --on, the form is shown without it.`,
 func newShownForm(c *form.Contract, now time.Time) shownForm {
 	shown := shownForm{Edition: c.Edition, MeLo: c.MeLo, Rows: []shownRow{}}
 	whole := config.Config{Contract: *c}
-	h := c.Always()
-	if c.From != (form.Date{}) {
-		h.Versions[0].From = c.From.Midnight()
-	}
 	const ahead = 32 // every row that a calendar makes due is due within a month
 	first := form.DateOf(now)
 	if c.From != (form.Date{}) && first.Before(c.From) {
-		first = c.From
+		first, shown.From = c.From, &c.From
 	}
-	plan := h.Plan(first, first.AddDays(ahead))
+	plan := c.Own().Plan(first, first.AddDays(ahead))
 	for _, e := range whole.Entitlements(now) {
 		m := c.Location(e.MaLo)
 		r := shownRow{
@@ -177,8 +174,12 @@ func (s *shownForm) lastSent(ctx context.Context, file string) error {
 // write writes the form for people.
 func (s shownForm) write(to io.Writer, in words) error {
 	fmt.Fprintf(to, in.title+"\n", s.Edition, s.MeLo)
+	if s.From != nil {
+		fmt.Fprintf(to, in.from+"\n", s.From.At(0, 0).Format(in.day))
+	}
 	t := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	var roles []form.Role
+	var classes []form.Class
 	columns := in.columns
 	if s.Kept == "" {
 		columns = slices.DeleteFunc(slices.Clone(columns), func(c string) bool { return c == in.lastSent })
@@ -187,6 +188,9 @@ func (s shownForm) write(to io.Writer, in words) error {
 		if i == 0 || s.Rows[i-1].MaLo != r.MaLo {
 			if err := t.Flush(); err != nil {
 				return err
+			}
+			if in.class[r.Class] != "" && !slices.Contains(classes, r.Class) {
+				classes = append(classes, r.Class)
 			}
 			fmt.Fprintf(to, "\n"+in.location+"\n", r.MaLo, in.direction[r.Direction], r.Class)
 			fmt.Fprintln(t, "  "+strings.Join(columns, "\t"))
@@ -216,7 +220,13 @@ func (s shownForm) write(to io.Writer, in words) error {
 	if s.Kept == "" {
 		fmt.Fprintf(to, "\n%s", in.notSent)
 	}
-	fmt.Fprintf(to, "\n%s\n%s\n", in.events, in.passedOn)
+	fmt.Fprintf(to, "\n%s\n", in.events)
+	if slices.ContainsFunc(s.Rows, func(r shownRow) bool { return r.Row == 1 }) {
+		fmt.Fprintln(to, in.passedOn)
+	}
+	for _, class := range classes {
+		fmt.Fprintln(to, in.class[class])
+	}
 	for _, role := range append([]form.Role{form.MSB}, roles...) {
 		fmt.Fprintf(to, "%s: %s\n", role, in.role[role])
 	}

@@ -20,17 +20,21 @@ type words struct {
 	direction map[form.Direction]string
 	columns   []string
 	rhythm    map[form.Rhythm]string
-	every     string            // a period
+	from      string            // from when it holds, where that is to come
+	every     map[string]string // a period
+	point     string            // of a decimal number
 	across    string            // a threshold
 	purpose   map[string]string // of the form's German purposes; nil: as they are
 	kind      map[form.Kind]string
 	register  map[obis.Code]string // beside the total
 	grid      string               // what an order of the grid's state has
 	clock     string
+	day       string
 	lastSent  string // one of the columns
 	notSent   string // where nobody knows when something was sent
 	events    string
 	passedOn  string
+	class     map[form.Class]string
 	role      map[form.Role]string
 }
 
@@ -46,7 +50,9 @@ var languages = map[string]words{
 			form.OnEvent:        "einmal je Ereignis",
 			form.OnDemand:       "auf Abruf",
 		},
-		every:  "alle %s",
+		from:   "Der Vertrag gilt ab dem %s.",
+		every:  map[string]string{"1m": "jede Minute", "15m": "alle 15 Minuten"},
+		point:  ",",
 		across: "über/unter %s kW",
 		kind: map[form.Kind]string{
 			form.Energy: "Energiemenge", form.MaxPower: "Höchstleistung", form.Register: "Zählerstand", form.LoadProfile: "Viertelstundenwerte",
@@ -57,8 +63,14 @@ var languages = map[string]words{
 		lastSent: "ZULETZT",
 		notSent:  "Wann zuletzt etwas gesendet wurde, weiß das Journal eines Gateways; hier ist keines gefragt worden.\n",
 		clock:    "02.01.2006 15:04",
+		day:      "02.01.2006",
 		events:   "Ereignisse sind Beginn oder Ende der Belieferung, Einbau, Ausbau oder Übernahme eines Geräts, Änderung von Parametern.",
 		passedOn: "Die Werte der Zeile 1 gibt der Lieferant an den Letztverbraucher weiter.",
+		class: map[form.Class]string{
+			form.ClassA: "Klasse A: Jahresverbrauch bis 10 000 kWh.",
+			form.ClassB: "Klasse B: Jahresverbrauch über 10 000 bis 100 000 kWh, oder darunter, wenn der Lieferant es so gewählt hat (Wahlrecht).",
+			form.ClassC: "Klasse C: Jahresverbrauch über 100 000 kWh.",
+		},
 		role: map[form.Role]string{
 			form.MSB: "Messstellenbetreiber", form.LF: "Lieferant", form.NB: "Netzbetreiber", form.UENB: "Übertragungsnetzbetreiber", form.AB: "Anlagenbetreiber",
 		},
@@ -74,7 +86,9 @@ var languages = map[string]words{
 			form.OnEvent:        "once for an event",
 			form.OnDemand:       "on demand",
 		},
-		every:  "every %s",
+		from:   "The contract holds from %s on.",
+		every:  map[string]string{"1m": "every minute", "15m": "every 15 minutes"},
+		point:  ".",
 		across: "across %s kW",
 		purpose: map[string]string{
 			"Verbrauchsinformation nach § 40 Abs. 3 EnWG": "consumption information, § 40(3) EnWG", "Bilanzierung": "balancing", "Abrechnung": "billing",
@@ -89,8 +103,14 @@ var languages = map[string]words{
 		lastSent: "LAST SENT",
 		notSent:  "When something was last sent is known by a gateway's journal; none was asked here.\n",
 		clock:    "2006-01-02 15:04",
+		day:      "2006-01-02",
 		events:   "Events are: supply starts or ends, a device is built in, removed or taken over, parameters change.",
 		passedOn: "The supplier passes the values of row 1 on to the final consumer.",
+		class: map[form.Class]string{
+			form.ClassA: "Class A: yearly use up to 10 000 kWh.",
+			form.ClassB: "Class B: yearly use above 10 000 and up to 100 000 kWh, or less where the supplier chose so.",
+			form.ClassC: "Class C: yearly use above 100 000 kWh.",
+		},
 		role: map[form.Role]string{
 			form.MSB: "metering point operator", form.LF: "supplier", form.NB: "distribution network operator", form.UENB: "transmission system operator",
 			form.AB: "operator of the generating plant",
@@ -106,11 +126,11 @@ func (in words) howOften(r shownRow) string {
 	}
 	var all []string
 	if o.Every != "" {
-		all = append(all, fmt.Sprintf(in.every, strings.Replace(o.Every, "m", " min", 1)))
+		all = append(all, in.every[o.Every])
 	}
 	for _, threshold := range []string{o.Above, o.Below} {
 		if threshold != "" {
-			all = append(all, fmt.Sprintf(in.across, threshold))
+			all = append(all, fmt.Sprintf(in.across, strings.Replace(threshold, ".", in.point, 1)))
 		}
 	}
 	if r.Row != form.GridState {

@@ -34,6 +34,15 @@ const always meter.Quarter = math.MinInt64
 // Always is the contract alone, from the beginning of time and without end.
 func (c *Contract) Always() *History { return &History{Versions: []Version{{always, c}}} }
 
+// Own is the contract alone, from the day on that it names itself, without end.
+func (c *Contract) Own() *History {
+	h := c.Always()
+	if c.From != (Date{}) {
+		h.Versions[0].From = c.From.Midnight()
+	}
+	return h
+}
+
 // At returns the contract that holds for the quarter hour that begins at q: nil
 // before the first and from End on.
 func (h *History) At(q meter.Quarter) *Contract {

@@ -46,8 +46,11 @@ const horizon = 32
 // location in the order of the file, row by row; next due after now. What is
 // not in the list does not leave the gateway.
 func (c *Config) Entitlements(now time.Time) []Entitlement {
-	today := form.DateOf(now)
-	plan := form.Plan(&c.Contract, today, today.AddDays(horizon))
+	first := form.DateOf(now)
+	if c.Contract.From != (form.Date{}) && first.Before(c.Contract.From) {
+		first = c.Contract.From
+	}
+	plan := c.Contract.Own().Plan(first, first.AddDays(horizon))
 	var all []Entitlement
 	for i := range c.Contract.MarketLocations {
 		m := &c.Contract.MarketLocations[i]
