@@ -21,7 +21,8 @@ telegrams and steps to --zero plus the seconds index of each. So the simulated
 meter can run as fast as the agent reads, and the agent can be killed and
 started again in fast time. It needs a meter that sends a seconds index, such as
 "smgw-sim meter --fast".`,
-		Args: cobra.NoArgs,
+		Example: "  smgw-sim agent --config smgw.toml --zero 2026-09-28T00:00:00+02:00",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			start, err := time.Parse(time.RFC3339, zero)
 			if err != nil {

@@ -71,7 +71,8 @@ head-end is away for three days. At the end it checks that all that was due was
 delivered, and that the energy in the head-end's load profiles is what the
 meter counted, to the last digit. DIR/report.json has the result; the exit
 status follows it.`, demoNoise*100),
-		Args: cobra.NoArgs,
+		Example: "  smgw-sim demo --dir /tmp/demo",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := filepath.Abs(dir)
 			if err != nil {

@@ -84,7 +84,9 @@ func newHeadEndFaultCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "fault",
 		Short: "Tell a running head-end how to misbehave; without a fault: to behave again",
-		Args:  cobra.NoArgs,
+		Example: `  smgw-sim headend fault --control ./headend.sock --down
+  smgw-sim headend fault --control ./headend.sock`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return headend.NewControl(socket).SetFaults(cmd.Context(), faults.faults())
 		},
@@ -103,7 +105,9 @@ func newHeadEndDeliveriesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "deliveries",
 		Short: "List what was delivered: from a running head-end (--control) or from one at rest (--dir)",
-		Args:  cobra.NoArgs,
+		Example: `  smgw-sim headend deliveries --control ./headend.sock
+  smgw-sim headend deliveries --dir ./headend --json`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			all, err := readDeliveries(cmd.Context(), socket, dir)
 			if err != nil {

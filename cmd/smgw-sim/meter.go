@@ -61,7 +61,7 @@ Faults: ` + listFaults() + `.`,
 	f := cmd.Flags()
 	f.StringVar(&m.link, "link", "", "make `PATH` a symbolic link to the device while it runs")
 	f.StringVar(&m.tcp, "tcp", "", "listen at `ADDRESS` instead of making a pseudo-terminal, as in 127.0.0.1:7000")
-	f.StringVar(&m.model, "model", sim.Models[0].Name, "which meter it is")
+	f.StringVar(&m.model, "model", sim.Models[0].Name, "`NAME` of the meter that it is")
 	f.StringVar(&m.device, "device", "", "server id in `HEX` digits (default: that of the model)")
 	f.Uint64Var(&m.seed, "seed", 1, "which household it is")
 	f.Int64Var(&m.roof, "roof", 0, "peak power in `W` of the panels on its roof; 8000 where none is given")

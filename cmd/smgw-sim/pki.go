@@ -42,9 +42,10 @@ func newPKIInitCommand() *cobra.Command {
 		hosts   []string
 	)
 	cmd := &cobra.Command{
-		Use:   "init",
-		Short: "Make a root and a sub-CA, and a certificate for the head-end",
-		Args:  cobra.NoArgs,
+		Use:     "init",
+		Short:   "Make a root and a sub-CA, and a certificate for the head-end",
+		Example: "  smgw-sim pki init --pki ./pki --headend ./headend",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			pki, err := authority.Create(folders.pki)
 			if err != nil {
@@ -73,9 +74,10 @@ func newPKIHeadEndCommand() *cobra.Command {
 		flaws[i] = f.String()
 	}
 	cmd := &cobra.Command{
-		Use:   "headend",
-		Short: "Make a new certificate for the head-end, sound or with a flaw for tests",
-		Args:  cobra.NoArgs,
+		Use:     "headend",
+		Short:   "Make a new certificate for the head-end, sound or with a flaw for tests",
+		Example: "  smgw-sim pki headend --flaw expired",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			flaw, err := authority.ParseFlaw(name)
 			if err != nil {
@@ -94,7 +96,7 @@ func newPKIHeadEndCommand() *cobra.Command {
 	}
 	folders.flags(cmd)
 	hostFlag(cmd, &hosts)
-	cmd.Flags().StringVar(&name, "flaw", "", "what is wrong with it: "+strings.Join(flaws, ", "))
+	cmd.Flags().StringVar(&name, "flaw", "", "the `FLAW` that it has: "+strings.Join(flaws, ", "))
 	return cmd
 }
 
@@ -118,7 +120,8 @@ func newPKIEnrolCommand() *cobra.Command {
 issues the certificates, puts them and the root beside the requests, and makes
 the gateway known to the head-end. The gateway's keys stay where they are. A
 gateway that is enrolled already gets new certificates; the old ones count no more.`,
-		Args: cobra.NoArgs,
+		Example: "  smgw-sim pki enrol --identity ./identity --contract smgw.toml",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			pki, err := authority.Open(folders.pki)
 			if err != nil {

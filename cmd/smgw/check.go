@@ -59,7 +59,7 @@ func newCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Say in plain words what a configuration means, or what is wrong with it",
-		Long: `Reads a configuration and says in plain words what it means: which meters are
+		Long: `Check reads a configuration and says in plain words what it means: which meters are
 read, which rows of the form follow, who gets what from whom and how often, when
 it is next due, and what is not sent. Against the contract that the running agent
 keeps, or the store where none runs, it says what the file would change, and from

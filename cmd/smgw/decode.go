@@ -21,8 +21,8 @@ func newDecodeCommand() *cobra.Command {
 	var d decoding
 	command := &cobra.Command{
 		Use:   "decode FILE|PORT|-",
-		Short: "Shows what a meter says: from a recording, standard input or a port",
-		Long: `Shows what a meter says, without any configuration: the newest telegram in a
+		Short: "Show what a meter says: from a recording, standard input or a port",
+		Long: `Decode shows what a meter says, without any configuration: the newest telegram in a
 table, or with --json everything that came, one object a line.
 
 At a port (/dev/ttyUSB0, usb:SERIAL, serial:/path, tcp://host:port) it waits for the first

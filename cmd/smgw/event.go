@@ -171,9 +171,10 @@ func newDemandCommand() *cobra.Command {
 	var path, malo string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "demand --malo ID",
-		Short: "Send what row 9 shows at this moment, once: the network operator asked for it",
-		Args:  cobra.NoArgs,
+		Use:     "demand --malo ID",
+		Short:   "Send what row 9 shows at this moment, once: the network operator asked for it",
+		Example: "  smgw event demand --malo 51238696781",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := form.ParseMarketLocationID(malo); err != nil {
 				return fmt.Errorf("--malo: %w", err)
@@ -204,9 +205,10 @@ func newEventListCommand() *cobra.Command {
 	var w where
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List what was told and what the gateway saw for itself",
-		Args:  cobra.NoArgs,
+		Use:     "list",
+		Short:   "List what was told and what the gateway saw for itself",
+		Example: "  smgw event list",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return w.look(func(c *control.Client) error {
 				if asJSON {
@@ -235,9 +237,10 @@ func newEventWithdrawCommand() *cobra.Command {
 	var w where
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "withdraw ID",
-		Short: "Take an event back that nothing was built of yet",
-		Args:  cobra.ExactArgs(1),
+		Use:     "withdraw ID",
+		Short:   "Take an event back that nothing was built of yet",
+		Example: "  smgw event withdraw 48afa1b9",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return actOnEvent(cmd, &w, asJSON, control.EventsPath+"/"+url.PathEscape(args[0])+"/withdraw")
 		},

@@ -59,7 +59,7 @@ readings is written to the gateway's journal; with --file it leaves no trace.`,
 	f.StringVar(&meterName, "meter", "", "`NAME` of the meter, where there are several")
 	f.StringVar(&from, "from", "", "first `DAY` or boundary (default: the oldest that is kept)")
 	f.StringVar(&to, "to", "", "last `DAY` or boundary, included (default: the newest)")
-	f.StringSliceVar(&columns, "columns", nil, "optional columns: reason, method, server_id")
+	f.StringSliceVar(&columns, "columns", nil, "optional `COLUMNS`: reason, method, server_id")
 	cmd.MarkFlagsMutuallyExclusive("csv", "json")
 	return cmd
 }

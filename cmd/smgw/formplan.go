@@ -51,9 +51,9 @@ to DATE, both included: one for each market location, row and receiver.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&file, "config", "/etc/smgw/smgw.toml", "configuration; [contract] and its market locations are enough")
-	flags.StringVar(&from, "from", "", "first day, as 2026-12-21")
-	flags.StringVar(&to, "to", "", "last day, as 2027-01-04")
+	flags.StringVarP(&file, "config", "c", config.DefaultPath, "configuration `file`; [contract] and its market locations are enough")
+	flags.StringVar(&from, "from", "", "first `DAY`, as 2026-12-21 (needed)")
+	flags.StringVar(&to, "to", "", "last `DAY`, as 2027-01-04 (needed)")
 	flags.BoolVar(&asJSON, "json", false, "one JSON object a line")
 	cmd.MarkFlagRequired("from")
 	cmd.MarkFlagRequired("to")

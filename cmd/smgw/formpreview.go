@@ -73,10 +73,10 @@ the first say in [contract] from when they hold.`,
 	}
 	flags := cmd.Flags()
 	historyFlag(flags, &files)
-	flags.StringVar(&readings, "readings", "", "readings, a CSV as smgw export writes it")
-	flags.StringVar(&malo, "malo", "", "market location, 11 digits")
-	flags.IntVar(&row, "row", 0, "row of the form")
-	flags.StringVar(&period, "period", "", "2026-10, 2026-10-25, 2026-10-23..2026-10-26 or a boundary..another")
+	flags.StringVar(&readings, "readings", "", "readings, a `CSV` as smgw export writes it (needed)")
+	flags.StringVar(&malo, "malo", "", "`ID` of the market location (needed)")
+	flags.IntVar(&row, "row", 0, "row `N` of the form (needed)")
+	flags.StringVar(&period, "period", "", "`PERIOD`: 2026-10, 2026-10-25, 2026-10-23..2026-10-26 or a boundary..another (needed)")
 	flags.BoolVar(&asJSON, "json", false, "one JSON object on one line")
 	for _, name := range [...]string{"readings", "malo", "row", "period"} {
 		cmd.MarkFlagRequired(name)
@@ -98,7 +98,7 @@ func readTable(path string) ([]meter.BoundaryReading, error) {
 }
 
 func historyFlag(flags *pflag.FlagSet, files *[]string) {
-	flags.StringArrayVar(files, "config", []string{"/etc/smgw/smgw.toml"}, "configuration; [contract] and its market locations are enough. Several: its versions")
+	flags.StringArrayVarP(files, "config", "c", []string{config.DefaultPath}, "configuration `file`; [contract] and its market locations are enough. Several: its versions")
 }
 
 // writePreview writes a preview for people.

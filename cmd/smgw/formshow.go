@@ -103,9 +103,9 @@ with --on, the form is shown without it.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&file, "config", config.DefaultPath, "configuration; [contract] and its market locations are enough")
-	flags.StringVar(&lang, "lang", "de", "language for people: de or en")
-	flags.StringVar(&on, "on", "", "next due after the beginning of this day, as 2026-12-21 (default now)")
+	flags.StringVarP(&file, "config", "c", config.DefaultPath, "configuration `file`; [contract] and its market locations are enough")
+	flags.StringVar(&lang, "lang", "de", "`LANGUAGE` for people: de or en")
+	flags.StringVar(&on, "on", "", "next due after the beginning of this `DAY`, as 2026-12-21 (default now)")
 	flags.BoolVar(&asJSON, "json", false, "one JSON object on one line")
 	return cmd
 }

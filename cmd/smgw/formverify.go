@@ -94,8 +94,8 @@ the payload does not follow from the readings.`,
 	}
 	flags := cmd.Flags()
 	historyFlag(flags, &files)
-	flags.StringVar(&readings, "readings", "", "readings, a CSV as smgw export writes it")
-	flags.StringVar(&certificate, "certificate", "", "the gateway's signature certificate, PEM")
+	flags.StringVar(&readings, "readings", "", "readings, a `CSV` as smgw export writes it (needed)")
+	flags.StringVar(&certificate, "certificate", "", "the gateway's signature certificate, a PEM `file`")
 	flags.BoolVar(&asJSON, "json", false, "one JSON object on one line")
 	cmd.MarkFlagRequired("readings")
 	return cmd

@@ -138,9 +138,10 @@ func newIdentityShowCommand() *cobra.Command {
 		asJSON bool
 	)
 	cmd := &cobra.Command{
-		Use:   "show",
-		Short: "Show the gateway's certificates, how long they last, and what is missing",
-		Args:  cobra.NoArgs,
+		Use:     "show",
+		Short:   "Show the gateway's certificates, how long they last, and what is missing",
+		Example: "  smgw identity show",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, gateway, err := folder.find()
 			if err != nil {

@@ -30,7 +30,8 @@ what happened to clock, device, contract and store. Entries are kept for 90 days
 
 Looking at the present ("smgw status") is not written down: it shows what the
 meter's own display shows. Nor is reading the journal itself.`,
-		Args: cobra.NoArgs,
+		Example: "  smgw journal --since 2026-11-01",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			first, err := parseMoment("since", since, false)
 			if err != nil {
@@ -140,7 +141,8 @@ changed, missing or moved entry breaks it. Where retention has erased the old en
 the chain begins at an anchor that the gateway signed, and the signature is checked
 with the gateway's certificate. For a --file this needs the --config of the gateway
 that it is from.`,
-		Args: cobra.NoArgs,
+		Example: "  smgw journal verify",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var v control.JournalVerdict
 			w.signed = cmd.Flags().Changed("config")

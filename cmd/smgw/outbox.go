@@ -34,9 +34,10 @@ func newOutboxListCommand() *cobra.Command {
 	var w where
 	var asJSON, all bool
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List what waits and what was set aside",
-		Args:  cobra.NoArgs,
+		Use:     "list",
+		Short:   "List what waits and what was set aside",
+		Example: "  smgw outbox list --all",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path := control.OutboxPath
 			if all {
@@ -88,7 +89,8 @@ func newOutboxShowCommand() *cobra.Command {
 		Short: "Show an item and the payload that it sends",
 		Long: `Show prints an item and the payload that it sends, as "smgw form preview" does. It
 shows measured values, so the journal tells who looked.`,
-		Args: cobra.ExactArgs(1),
+		Example: "  smgw outbox show 5aaae038ffed78da7915ace0d850ee0e",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return w.look(func(c *control.Client) error {
 				var content control.ItemContent
@@ -158,9 +160,10 @@ func newOutboxRetryCommand() *cobra.Command {
 	var w where
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "retry ID",
-		Short: "Send an item again that was set aside",
-		Args:  cobra.ExactArgs(1),
+		Use:     "retry ID",
+		Short:   "Send an item again that was set aside",
+		Example: "  smgw outbox retry 5aaae038ffed78da7915ace0d850ee0e",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return decide(cmd, &w, asJSON, control.OutboxPath+"/"+url.PathEscape(args[0])+"/retry")
 		},
@@ -175,16 +178,17 @@ func newOutboxGiveUpCommand() *cobra.Command {
 	var asJSON bool
 	var reason string
 	cmd := &cobra.Command{
-		Use:   "give-up ID --reason TEXT",
-		Short: "End an item that was set aside without delivering it; what it would send is erased",
-		Args:  cobra.ExactArgs(1),
+		Use:     "give-up ID --reason TEXT",
+		Short:   "End an item that was set aside without delivering it; what it would send is erased",
+		Example: `  smgw outbox give-up 5aaae038ffed78da7915ace0d850ee0e --reason "the market location is not ours"`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return decide(cmd, &w, asJSON, control.OutboxPath+"/"+url.PathEscape(args[0])+"/give-up?"+url.Values{"reason": {reason}}.Encode())
 		},
 	}
 	w.gatewayFlag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object, for programs")
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for those who ask later")
+	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT`: why, for those who ask later (needed)")
 	cmd.MarkFlagRequired("reason")
 	return cmd
 }

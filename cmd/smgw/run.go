@@ -15,7 +15,8 @@ func newRunCommand() *cobra.Command {
 		Short: "Run the agent until it is told to stop (SIGTERM)",
 		Long: `Run reads the meters, keeps their boundary readings, builds what the form says
 and delivers it, until it gets SIGTERM or SIGINT. The log goes to standard error.`,
-		Args: cobra.NoArgs,
+		Example: "  smgw run --config smgw.toml",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := config.Load(path)
 			if err != nil {

@@ -16,9 +16,10 @@ func newStatusCommand() *cobra.Command {
 	var path string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "Say how the running agent is: meter, clock, store, what waits for whom",
-		Args:  cobra.NoArgs,
+		Use:     "status",
+		Short:   "Say how the running agent is: meter, clock, store, what waits for whom",
+		Example: "  smgw status",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := config.Load(path)
 			if err != nil {

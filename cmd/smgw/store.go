@@ -41,6 +41,8 @@ func newStoreCheckCommand() *cobra.Command {
 		Long: `Check reads every page and record of a store and compares the checksums, in a
 process of its own. A running agent has a copy of its store checked, for which
 the disk must have room beside it.`,
+		Example: `  smgw store check
+  smgw store check --file store.db.damaged-20261122T065126Z`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v, err := checkStore(cmd, &w)
@@ -96,9 +98,10 @@ func newStoreStatsCommand() *cobra.Command {
 	var w where
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "stats",
-		Short: "Figures about the store: sizes and counts",
-		Args:  cobra.NoArgs,
+		Use:     "stats",
+		Short:   "Figures about the store: sizes and counts",
+		Example: "  smgw store stats",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return w.look(func(c *control.Client) error {
 				var s buffer.Stats
@@ -132,7 +135,8 @@ func newStoreDumpCommand() *cobra.Command {
 		Long: `Dump prints every record: boundary readings, items of the outbox, how far each
 series is built, contracts, losses, and the journal. It shows measured values, so
 the journal tells who looked.`,
-		Args: cobra.NoArgs,
+		Example: "  smgw store dump --json > store.jsonl",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return w.look(func(c *control.Client) error {
 				if asJSON {
@@ -199,7 +203,8 @@ func newStoreCompactCommand() *cobra.Command {
 		Long: `Compact writes the store anew without its free pages. The new file takes the old
 one's name when it is whole and on the disk, which must have room for both. The
 agent does this by itself when it is worth while.`,
-		Args: cobra.NoArgs,
+		Example: "  smgw store compact",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return w.act(func(c *control.Client) error {
 				var done control.Compacted
