@@ -187,10 +187,9 @@ func (b *builder) energy(m Measure) Quantity {
 		to := min(p.To, f.until)
 		if from != p.From {
 			start = s.from(from)
-			made = append(made, s.at(from))
-			made = append(made, start)
+			made = append(made, s.at(from), start)
 		}
-		wh := decimal.Zero
+		var wh decimal.Decimal
 		wh, made = s.rise(start, to, made)
 		sum = sum.Add(wh.Mul(f.kWh))
 		from = to

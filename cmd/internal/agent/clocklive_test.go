@@ -76,7 +76,7 @@ func TestAgentLivesThroughBothChangesOfSummerTime(t *testing.T) {
 		for i := range boots {
 			boot := &boots[i]
 			time.Sleep(time.Minute)
-			clock := &wiredClock{boot, boot.from.Sub(time.Now())}
+			clock := &wiredClock{boot, time.Until(boot.from)}
 			b.clock = clock
 			b.reopen()
 			ctx, cut := context.WithDeadline(t.Context(), time.Now().Add(boot.until.Sub(boot.from)))
@@ -123,7 +123,7 @@ func TestAgentCorrectsWhatWasBuiltBeforeReadingsWereDated(t *testing.T) {
 		b.t = t
 		b.store = nil
 		m := sim.NewMeter(b.home, b.model, b.model.Device)
-		clock := &wiredClock{&life, life.from.Sub(time.Now())}
+		clock := &wiredClock{&life, time.Until(life.from)}
 		b.clock = clock
 		b.reopen()
 		ctx, cut := context.WithDeadline(t.Context(), time.Now().Add(life.until.Sub(life.from)))

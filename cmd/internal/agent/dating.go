@@ -118,8 +118,8 @@ func (a *Agent) loseUndated(m *meterState, count int, from, to time.Time) {
 	}
 }
 
-// wholeSeconds is what a count of whole seconds may be off at its two ends.
-const wholeSeconds = 2 * time.Second
+// truncation is what a count of whole seconds may be off at its two ends.
+const truncation = 2 * time.Second
 
 // dating dates readings by how long before another they were read.
 type dating struct {
@@ -133,7 +133,7 @@ func (d *dating) instant(r *meter.Reading) (at time.Time, ok bool) {
 	meters, counted := d.counted(r)
 	if r.At.Elapsed > 0 && d.now.At.Elapsed > 0 {
 		hosts := d.now.At.Elapsed - r.At.Elapsed
-		if counted && (hosts-meters).Abs() <= apart(hosts, wholeSeconds) {
+		if counted && (hosts-meters).Abs() <= apart(hosts, truncation) {
 			d.byMeter++
 			return d.now.At.Time.Add(-meters), true
 		}

@@ -68,7 +68,7 @@ func TestMetricsAreReadByPrometheus(t *testing.T) {
 	require.EqualValues(t, then.Unix(), value("smgw_last_reading_timestamp_seconds", "meter", "main"))
 	require.EqualValues(t, 1, value("smgw_line_open", "meter", "main"))
 	require.EqualValues(t, 0, value("smgw_line_open", "meter", "roof"))
-	require.EqualValues(t, 1<<40, value("smgw_store_used_bytes"))
+	require.EqualValues(t, int64(1<<40), value("smgw_store_used_bytes"))
 	require.EqualValues(t, 1, value("smgw_cause", "cause", "headend_unreachable"))
 	require.EqualValues(t, 0, value("smgw_cause", "cause", "clock_not_set"))
 	require.EqualValues(t, 4, value("smgw_outbox_waiting", "endpoint", "https://headend.example:8443"))
