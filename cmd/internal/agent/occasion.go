@@ -433,10 +433,11 @@ func (a *Agent) noteOwn(e form.Event) error {
 	return a.Store.PutNote(stored, a.event(EventTold, "id", stored.ID, "event", e.Kind.String(), "malo", e.MaLo.String(), "meter", e.Meter, "at", e.At.String()))
 }
 
-// known reports whether there is a note of an id.
+// known reports whether an event of an id was told and not withdrawn: what a
+// person took back may still happen, and is then seen.
 func (a *Agent) known(id string) (bool, error) {
-	all, err := a.Store.Notes()
-	return slices.ContainsFunc(all, func(n buffer.Note) bool { return n.ID == id }), err
+	all, _, err := notes(a.Store)
+	return slices.ContainsFunc(all, func(n note) bool { return n.Event != nil && n.Event.id() == id && !n.Event.Withdrawn }), err
 }
 
 // buildEvent makes the payloads that an event makes due.

@@ -100,6 +100,22 @@ func TestEventToComeWaitsForItsDay(t *testing.T) {
 	require.Len(t, b.journal(agent.EventWithdrawn), 1)
 }
 
+// An event that was told too early and taken back hides none that the contract says.
+func TestWithdrawnEventStillHappens(t *testing.T) {
+	b := newBench(t)
+	changed := began.AddDays(4).At(15, 0)
+	ends := began.AddDays(5).Midnight()
+	c := inside(b.play(b.home.Since(), changed))
+	for _, kind := range []form.EventKind{form.SupplyEnds, form.SupplyStarts} {
+		told, err := b.tell(c, kind, ends)
+		require.NoError(t, err)
+		require.NoError(t, c.Do(t.Context(), http.MethodPost, control.EventsPath+"/"+told.ID+"/withdraw", &told))
+	}
+	b.configure("9900357000004", "9900357000042")
+	b.play(changed.Add(time.Minute), began.AddDays(7).At(12, 0))
+	require.Len(t, b.take(rows(3)), 3)
+}
+
 func TestEventThatCannotBeIsRefused(t *testing.T) {
 	b := newBench(t)
 	now := began.AddDays(2).At(15, 0)
