@@ -185,8 +185,8 @@ func (c *Client) greet(ctx context.Context, target *url.URL, at *phase) error {
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return err
 	}
-	deadline, _ := ctx.Deadline()
-	conn.SetReadDeadline(deadline)
+	// A head-end that says nothing must not hold up the caller's stop either.
+	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })()
 	_, err = conn.Read(make([]byte, 1))
 	return err
 }

@@ -1,6 +1,7 @@
 package deliver_test
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"io"
@@ -358,4 +359,33 @@ func TestAConnectionThatStayedSilentIsNotAskedAgain(t *testing.T) {
 	answers.Store(true)
 	require.Equal(t, deliver.Stored, client.Put(t.Context(), endpoint, payloadID, nil).Outcome)
 	require.Len(t, connections, 2)
+}
+
+// What Reach waits for ends with its caller, also when the head-end has made the
+// handshake and then says nothing: an agent that stops must not wait for it.
+func TestAMuteHeadEndDoesNotHoldUpAStop(t *testing.T) {
+	h := newHouse(t)
+	config := h.serverConfig(t, authority.Sound)
+	config.NextProtos = []string{"h2"}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", config)
+	require.NoError(t, err)
+	defer l.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		if conn.(*tls.Conn).Handshake() == nil {
+			stop()
+			conn.Read(make([]byte, 1)) // until the other end leaves
+		}
+	}()
+	limits := patient
+	limits.Handshake = time.Hour
+	require.Error(t, h.client(t, limits).Reach(ctx, "https://"+l.Addr().String()))
+	<-ended
 }
