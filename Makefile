@@ -74,6 +74,10 @@ FUZZTIME ?= 1m
 fuzz: toolchain ## every fuzz target for FUZZTIME (default 1m)
 	@GO=$(GO) hack/fuzz $(FUZZTIME)
 
+MINUTES ?= 30
+soak: toolchain ## the long tests of faults for MINUTES (default 30), with a table at the end
+	@hack/soak.sh $(MINUTES)
+
 bench: toolchain ## all benchmarks; docs/measurements.md has the figures
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
