@@ -369,6 +369,10 @@ func (f *farewell) say(e *control.Erased, err error) error {
 	for i := range e.Lost {
 		fmt.Fprintf(f.out, "LOST, never acknowledged: %s\n", describeItem(&e.Lost[i]))
 	}
+	for _, event := range e.Events {
+		whom := concerned(&event)
+		fmt.Fprintf(f.out, "FORGOTTEN: %s of %s, %s, lies after the end: tell it to the gateway that follows\n", strings.ReplaceAll(event.Kind, "_", "-"), whom, moment(event.At.Time()))
+	}
 	for _, path := range e.Left {
 		fmt.Fprintf(f.out, "left %s\n", path)
 	}

@@ -155,16 +155,20 @@ func actOnEvent(cmd *cobra.Command, w *where, asJSON bool, path string) error {
 	})
 }
 
-func writeEvent(out io.Writer, e *control.Event) {
-	whom := e.MaLo
+// concerned is what an event is about.
+func concerned(e *control.Event) string {
 	if e.Meter != "" {
-		whom = "meter " + e.Meter
+		return "meter " + e.Meter
 	}
+	return e.MaLo
+}
+
+func writeEvent(out io.Writer, e *control.Event) {
 	by := e.By
 	if by == "" {
 		by = "the gateway"
 	}
-	fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\ttold %s by %s\n", e.ID, e.State, strings.ReplaceAll(e.Kind, "_", "-"), whom, moment(e.At.Time()), moment(e.Told), by)
+	fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\ttold %s by %s\n", e.ID, e.State, strings.ReplaceAll(e.Kind, "_", "-"), concerned(e), moment(e.At.Time()), moment(e.Told), by)
 }
 
 func newDemandCommand() *cobra.Command {

@@ -15,15 +15,17 @@ import (
 	"smgw/buffer"
 	"smgw/cmd/internal/config"
 	"smgw/cmd/internal/control"
+	"smgw/meter"
 )
 
 // Marker is the file that says that a gateway was decommissioned.
 type Marker struct {
-	Gateway string         `json:"gateway"`
-	At      time.Time      `json:"at"`
-	By      string         `json:"by"`
-	Erased  bool           `json:"erased"` // false: erasing was cut off
-	Lost    []control.Item `json:"lost"`
+	Gateway string          `json:"gateway"`
+	At      time.Time       `json:"at"`
+	By      string          `json:"by"`
+	Erased  bool            `json:"erased"` // false: erasing was cut off
+	Lost    []control.Item  `json:"lost"`
+	Events  []control.Event `json:"events,omitempty"`
 }
 
 // MarkerPath is where it lies.
@@ -91,7 +93,9 @@ func Erase(c *config.Config, store *buffer.Store, by string, at time.Time) (done
 				}
 				return true
 			})
-			if err = errors.Join(err, store.Close()); err != nil {
+			events, eerr := waitingEvents(store)
+			m.Events = events
+			if err = errors.Join(err, eerr, store.Close()); err != nil {
 				return done, fmt.Errorf("nothing is erased: %w", err)
 			}
 		}
@@ -99,7 +103,7 @@ func Erase(c *config.Config, store *buffer.Store, by string, at time.Time) (done
 			return done, err
 		}
 	}
-	done = control.Erased{Gateway: m.Gateway, At: m.At, Marker: MarkerPath(c), Files: []control.ErasedFile{}, Lost: m.Lost, Left: []string{c.File}}
+	done = control.Erased{Gateway: m.Gateway, At: m.At, Marker: MarkerPath(c), Files: []control.ErasedFile{}, Lost: m.Lost, Events: m.Events, Left: []string{c.File}}
 	files, _ := filepath.Glob(escapePattern(StorePath(c)) + "*") // a pattern of ours is never bad
 	files = append(files, filesUnder(IdentityDir(c))...)
 	failed := 0
@@ -112,7 +116,7 @@ func Erase(c *config.Config, store *buffer.Store, by string, at time.Time) (done
 	}
 	if failed == 0 {
 		removeEmpty(IdentityDir(c))
-		m.Erased, m.Lost = true, nil
+		m.Erased, m.Lost, m.Events = true, nil, nil
 		err = m.write(c)
 	}
 	if rest, rerr := os.ReadDir(c.Gateway.StateDir); rerr == nil {
@@ -220,4 +224,22 @@ func syncFolder(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// waitingEvents are those that were told of a day after the gateway's end: the one
+// that follows must be told.
+func waitingEvents(store *buffer.Store) (waiting []control.Event, err error) {
+	all, done, err := notes(store)
+	var end meter.Quarter
+	for _, n := range all {
+		if n.Farewell != nil {
+			end = n.Farewell.End
+		}
+	}
+	for i, n := range all {
+		if n.Event != nil && !done[i] && n.Event.At > end {
+			waiting = append(waiting, eventOf(n.Event, false))
+		}
+	}
+	return waiting, err
 }

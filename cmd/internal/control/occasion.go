@@ -85,6 +85,7 @@ type Erased struct {
 	Marker  string       `json:"marker"` // the file that says so from now on
 	Files   []ErasedFile `json:"erased"`
 	Lost    []Item       `json:"lost"`              // payloads that were never acknowledged
+	Events  []Event      `json:"events,omitempty"`  // told, of a day to come: the gateway that follows must be told
 	Unbuilt string       `json:"unbuilt,omitempty"` // why what was due last was not even built
 	Left    []string     `json:"left"`              // what else lies in the state folder, and the configuration
 }
