@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,6 +27,7 @@ import (
 	"smgw/buffer"
 	"smgw/cmd/internal/agent"
 	"smgw/cmd/internal/config"
+	"smgw/cmd/internal/control"
 	"smgw/meter"
 	"smgw/meter/form"
 	"smgw/meter/form/wire"
@@ -71,6 +74,7 @@ func TestEverythingAtRandom(t *testing.T) {
 			"restart":                  w.restart,
 			"power cut":                w.powerCut,
 			"power cut in a delivery":  w.powerCutInADelivery,
+			"event told":               w.eventTold,
 			"factor changed":           w.factorChanges,
 			"tried again by a person":  w.retry,
 		})
@@ -103,6 +107,7 @@ type world struct {
 	key    *ecdsa.PrivateKey
 	store  *buffer.Store
 	line   *feed
+	agent  *agent.Agent
 	ended  chan error // of the agent that runs
 
 	// The truth.
@@ -263,6 +268,7 @@ func (w *world) begin() {
 		Source: func(string) (meter.Source, error) { return w.line, nil },
 	})
 	require.NoError(w.t, err)
+	w.agent = a
 	w.ended = make(chan error, 1)
 	go func(ended chan error) { ended <- a.Run(context.Background()) }(w.ended)
 	<-w.line.idle
@@ -318,6 +324,19 @@ func (w *world) linePulled(t *rapid.T) {
 	w.did(t, "the line is pulled")
 	minutes := rapid.OneOf(rapid.IntRange(1, 90), rapid.IntRange(90, 4*24*60), rapid.IntRange(4*24*60, 40*24*60)).Draw(t, "minutes")
 	w.play(time.Duration(minutes)*time.Minute, 1)
+}
+
+// eventTold is a technician who says that parameters change or changed.
+func (w *world) eventTold(t *rapid.T) {
+	w.did(t, "an event is told")
+	at := form.DateOf(w.now).AddDays(rapid.IntRange(0, 2).Draw(t, "days")).Midnight()
+	if at < w.history().Versions[0].From {
+		return
+	}
+	query := url.Values{"kind": {form.ParametersChanged.String()}, "at": {at.String()}, "malo": {rapid.SampledFrom([]string{"41373559241", "51238696781"}).Draw(t, "malo")}}
+	var e control.Event
+	require.NoError(t, inside(w.agent).Do(context.Background(), http.MethodPost, control.EventsPath+"?"+query.Encode(), &e))
+	w.quarterly(rapid.IntRange(1, 120).Draw(t, "quarters"))
 }
 
 func (w *world) ragged(t *rapid.T) {
@@ -607,7 +626,9 @@ func (w *world) allIsWell() {
 		require.NotNil(t, p, "row %d of %s for %s, %s, due %s: never came", d.Row, d.MaLo, d.To, d.Period, d.At)
 		diff, err := h.Verify(p, w.readings(d.Period.From-62*96, d.Period.To))
 		require.NoError(t, err)
-		require.Nil(t, diff, "row %d of %s for %s, %s, revision %d", d.Row, d.MaLo, d.To, d.Period, p.Revision)
+		if diff != nil {
+			require.Fail(t, "not what the readings say", "row %d of %s for %s, %s, revision %d: it says %+v, the readings %+v", d.Row, d.MaLo, d.To, d.Period, p.Revision, diff.Payload, diff.Readings)
+		}
 		delete(last, key)
 	}
 	for key := range last {
