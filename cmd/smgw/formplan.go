@@ -13,17 +13,22 @@ import (
 )
 
 func newFormPlanCommand() *cobra.Command {
-	var file, from, to string
+	var files []string
+	var from, to string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "plan --config FILE --from DATE --to DATE",
 		Short: "List every regular payload that is due on the days from DATE to DATE, both included",
 		Long: `List every regular payload of the contract that is due on a local day from DATE
-to DATE, both included: one for each market location, row and receiver.`,
+to DATE, both included: one for each market location, row and receiver.
+
+One configuration is taken to hold always, whatever it says from when. Where the
+contract changed, give --config for each version; all but the first say in
+[contract] from when they hold.`,
 		Example: "  smgw form plan --config smgw.toml --from 2026-12-21 --to 2027-01-04",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			contract, err := config.LoadContract(file)
+			history, err := config.LoadHistory(files...)
 			if err != nil {
 				return err
 			}
@@ -38,7 +43,7 @@ to DATE, both included: one for each market location, row and receiver.`,
 			if last.Before(first) {
 				return fmt.Errorf("--to %s is before --from %s", last, first)
 			}
-			due := form.Plan(contract, first, last)
+			due := history.Plan(first, last)
 			if !asJSON {
 				return writePlan(cmd.OutOrStdout(), due)
 			}
@@ -51,7 +56,7 @@ to DATE, both included: one for each market location, row and receiver.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&file, "config", "c", config.DefaultPath, "configuration `file`; [contract] and its market locations are enough")
+	historyFlag(flags, &files)
 	flags.StringVar(&from, "from", "", "first `DAY`, as 2026-12-21 (needed)")
 	flags.StringVar(&to, "to", "", "last `DAY`, as 2027-01-04 (needed)")
 	flags.BoolVar(&asJSON, "json", false, "one JSON object a line")

@@ -126,7 +126,9 @@ func readPayload(path, certificate string) (p *form.Payload, signature string, e
 	if err != nil {
 		return nil, "", err
 	}
-	p, err = wire.Decode(data)
+	if p, err = wire.Decode(data); err != nil {
+		err = fmt.Errorf("it is no payload as a gateway sends it: %w", err)
+	}
 	return p, signature, err
 }
 

@@ -199,7 +199,7 @@ func TestFormVerify(t *testing.T) {
 		"another gateway's certificate":      {"signed --readings november.csv --certificate another.pem", nil, "verification error"},
 		"a certificate for a bare payload":   {"bare --readings november.csv --certificate signature.pem", nil, "payload bare: it is not signed"},
 		"no certificate":                     {"signed --readings november.csv --certificate smgw.toml", nil, "smgw.toml: block 1 is no PEM block"},
-		"no payload":                         {"smgw.toml --readings november.csv", nil, "payload smgw.toml: decode payload"},
+		"no payload":                         {"smgw.toml --readings november.csv", nil, "payload smgw.toml: it is no payload as a gateway sends it: decode payload"},
 		"no readings":                        {"bare --readings smgw.toml", nil, "readings smgw.toml: line 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
