@@ -148,7 +148,7 @@ func (p *statusPage) meter(m *control.MeterStatus) {
 	}
 	p.row("  shows", strings.Join(registers, " · "))
 	if m.Undated > 0 {
-		p.row("", fmt.Sprintf("%d readings wait in memory until the clock is right", m.Undated))
+		p.row("", fmt.Sprintf("readings wait in memory until the clock is right: %d", m.Undated))
 	}
 	if m.Drift != nil {
 		p.row("", fmt.Sprintf("its count of seconds gains %.1f s a day on the clock", *m.Drift))
