@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -31,6 +32,7 @@ import (
 	"smgw/meter"
 	"smgw/meter/form"
 	"smgw/meter/form/wire"
+	"smgw/meter/obis"
 	"smgw/meter/sim"
 	"smgw/tls/deliver"
 )
@@ -75,6 +77,7 @@ func TestEverythingAtRandom(t *testing.T) {
 			"power cut":                w.powerCut,
 			"power cut in a delivery":  w.powerCutInADelivery,
 			"event told":               w.eventTold,
+			"late import":              w.lateImport,
 			"factor changed":           w.factorChanges,
 			"tried again by a person":  w.retry,
 		})
@@ -117,6 +120,9 @@ type world struct {
 	clock *worldClock
 	truth map[string]*sim.Meter // by device
 
+	gap     meter.Quarter                    // where the line was last pulled; 0: not since an import
+	gapEnd  meter.Quarter                    // and where it was back
+	gapOf   *sim.Meter                       // the meter behind it
 	must    map[meter.Quarter]meter.DeviceID // boundaries whose readings must be kept, and are not checked yet
 	checked meter.Quarter                    // up to which all is checked
 
@@ -323,7 +329,9 @@ func (w *world) timePasses(t *rapid.T) {
 func (w *world) linePulled(t *rapid.T) {
 	w.did(t, "the line is pulled")
 	minutes := rapid.OneOf(rapid.IntRange(1, 90), rapid.IntRange(90, 4*24*60), rapid.IntRange(4*24*60, 40*24*60)).Draw(t, "minutes")
+	w.gap, w.gapOf = meter.QuarterOf(w.now).Next(), w.meter
 	w.play(time.Duration(minutes)*time.Minute, 1)
+	w.gapEnd = meter.QuarterOf(w.now)
 }
 
 // eventTold is a technician who says that parameters change or changed.
@@ -336,6 +344,27 @@ func (w *world) eventTold(t *rapid.T) {
 	query := url.Values{"kind": {form.ParametersChanged.String()}, "at": {at.String()}, "malo": {rapid.SampledFrom([]string{"41373559241", "51238696781"}).Draw(t, "malo")}}
 	var e control.Event
 	require.NoError(t, inside(w.agent).Do(context.Background(), http.MethodPost, control.EventsPath+"?"+query.Encode(), &e))
+	w.quarterly(rapid.IntRange(1, 120).Draw(t, "quarters"))
+}
+
+// lateImport brings what the meter itself remembers of the last gap.
+func (w *world) lateImport(t *rapid.T) {
+	if w.gap == 0 || w.gapEnd < w.gap || w.gapOf != w.meter {
+		return
+	}
+	w.did(t, "a gap is filled by hand")
+	var table strings.Builder
+	table.WriteString("time,obis,value,unit,state,offset_ms,server_id\n")
+	for q := w.gap; q < w.gapEnd; q++ {
+		for code, value := range w.meter.Shows(q.Time()) {
+			if code == obis.Drawn || code == obis.FedIn {
+				fmt.Fprintf(&table, "%s,%s,%s,Wh,true,0,%s\n", q, code.Short(), value, w.meter.Device)
+			}
+		}
+	}
+	var done control.Imported
+	require.NoError(t, inside(w.agent).Send(context.Background(), control.ImportPath, strings.NewReader(table.String()), &done))
+	w.gap = 0
 	w.quarterly(rapid.IntRange(1, 120).Draw(t, "quarters"))
 }
 
