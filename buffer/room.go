@@ -32,6 +32,9 @@ func (s *Store) makingRoom(at time.Time, write func() error) error {
 			return err
 		}
 		freed, gerr := s.giveWay(at, errors.Is(err, errLimit))
+		if errors.Is(gerr, ErrFull) {
+			return err // erasing writes too, and says no more
+		}
 		if gerr != nil {
 			return errors.Join(err, gerr)
 		}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -91,6 +92,8 @@ type Store struct {
 	outbox outbox
 	// journalBytes is the size of the journal, as of the last commit
 	journalBytes int64
+
+	trouble atomic.Pointer[error] // of the last commit, where the disk did not take it
 }
 
 // Open opens the store at path, or begins one. It does not look for damage:
@@ -327,9 +330,13 @@ func (s *Store) commit(fn func(*txn) error, late []late) error {
 			err = errors.Join(err, lerr)
 		}
 	}
-	if err != nil {
-		return describe(err)
+	if err = describe(err); err != nil {
+		if refused == nil {
+			s.trouble.Store(&err)
+		}
+		return err
 	}
+	s.trouble.Store(nil)
 	if s.outbox.lateWritten(len(late)); len(s.outbox.lates()) == 0 {
 		s.stopFlush()
 	}
@@ -337,6 +344,14 @@ func (s *Store) commit(fn func(*txn) error, late []late) error {
 	s.outbox.clean(dirty)
 	for _, it := range t.items {
 		s.outbox.apply(it)
+	}
+	return nil
+}
+
+// Trouble is why the disk did not take the last commit; nil when it did.
+func (s *Store) Trouble() error {
+	if err := s.trouble.Load(); err != nil {
+		return *err
 	}
 	return nil
 }

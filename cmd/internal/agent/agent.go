@@ -229,7 +229,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	others.Wait()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.unsaved.flush(a)
+	a.unsaved.save(a)
 	for _, m := range a.meters {
 		if !m.undated.empty() {
 			a.loseUndated(m, m.undated.quarters(), time.Time{}, time.Time{})

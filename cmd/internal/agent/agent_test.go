@@ -434,21 +434,25 @@ func TestAgentBeginsANewSeriesWithANewDevice(t *testing.T) {
 // A full disk: the agent reads on, says so, and stores what waited as soon as
 // there is room.
 func TestAgentReadsOnWhileTheDiskIsFull(t *testing.T) {
-	disk := t.TempDir()
-	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=8m"); err != nil {
-		t.Skipf("no small disk to fill: mounting a tmpfs: %v", err)
-	}
-	t.Cleanup(func() { require.NoError(t, unix.Unmount(disk, unix.MNT_DETACH)) })
+	disk := smallDisk(t)
 	b := newBenchIn(t, disk)
 	full, room, until := began.AddDays(1).At(0, 0), began.AddDays(3).At(20, 0), began.AddDays(7).At(12, 0)
 
 	ballast := filepath.Join(disk, "ballast")
 	troubled := false
+	var written [2]int64 // pages, when the disk gets full, and when there is room again
+	pages := func() int64 {
+		size, err := b.store.Size()
+		require.NoError(t, err)
+		return size.Commits
+	}
 	b.lamps.shown = func(causes []board.Cause) {
 		switch now := b.clock.Now().Time; {
 		case now.Equal(full):
 			fill(t, ballast)
+			written[0] = pages()
 		case now.Equal(room):
+			written[1] = pages()
 			require.NoError(t, os.Remove(ballast))
 		}
 		troubled = troubled || slices.Contains(causes, board.StoreInTrouble)
@@ -456,10 +460,52 @@ func TestAgentReadsOnWhileTheDiskIsFull(t *testing.T) {
 	b.play(b.home.Since(), until)
 	require.True(t, troubled)
 	require.Empty(t, b.lamps.last)
+	require.Less(t, written[1]-written[0], 5*int64(room.Sub(full)/time.Minute), "pages written in vain: a few each minute, not with each telegram")
 	readings, err := b.store.Boundaries("main", began.Midnight(), meter.QuarterOf(until))
 	require.NoError(t, err)
 	require.Len(t, readings, int(meter.QuarterOf(until)-began.Midnight())+1, "every boundary has its reading")
 	b.requireDelivered(b.due(until))
+}
+
+// A disk that is full is named with the first thing that it does not take, and
+// not with the next quarter hour only.
+func TestAFullDiskIsNamedBeforeAReadingWaits(t *testing.T) {
+	disk := smallDisk(t)
+	b := newBenchIn(t, disk)
+	a := b.play(b.home.Since(), began.AddDays(1).At(10, 0))
+	status := func() *control.Status {
+		s, err := a.Status()
+		require.NoError(t, err)
+		require.Zero(t, s.Store.Unsaved)
+		return s
+	}
+	require.NotContains(t, status().Causes, board.StoreInTrouble)
+
+	ballast := filepath.Join(disk, "ballast")
+	fill(t, ballast)
+	long := buffer.Event{At: b.clock.Now().Time, Kind: "long", Detail: map[string]string{"text": strings.Repeat("long ", 10_000)}}
+	var err error
+	for n := 0; n < 100 && err == nil; n++ { // the file has free pages yet
+		err = b.store.Append(long)
+	}
+	require.ErrorIs(t, err, buffer.ErrFull)
+	require.Contains(t, status().Causes, board.StoreInTrouble)
+	require.Contains(t, status().Store.Error, "no space left")
+
+	require.NoError(t, os.Remove(ballast))
+	require.NoError(t, b.store.Append(long))
+	require.NotContains(t, status().Causes, board.StoreInTrouble)
+	require.Empty(t, status().Store.Error)
+}
+
+// smallDisk is a disk of its own, to be filled.
+func smallDisk(t *testing.T) string {
+	disk := t.TempDir()
+	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=8m"); err != nil {
+		t.Skipf("no small disk to fill: mounting a tmpfs: %v", err)
+	}
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(disk, unix.MNT_DETACH)) })
+	return disk
 }
 
 // fill writes a file until the disk has no room for one byte more.

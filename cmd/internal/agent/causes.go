@@ -23,7 +23,7 @@ const (
 func (a *Agent) causes(now meter.Stamp) []board.Cause {
 	held := map[board.Cause]bool{}
 	a.burdens.ask(a, now.Time)
-	held[board.StoreInTrouble] = a.unsaved.err != nil || a.burdens.spoilt > 0
+	held[board.StoreInTrouble] = a.unsaved.err != nil || a.burdens.spoilt > 0 || a.Store.Trouble() != nil
 	for _, m := range a.meters {
 		if c := m.cause(now.Time, a.started); c != board.AllWell {
 			held[c] = true

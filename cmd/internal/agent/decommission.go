@@ -93,7 +93,7 @@ func (a *Agent) decommission(r *http.Request) (*control.Farewell, error) {
 }
 
 func (a *Agent) beginFarewell(detail map[string]string) error {
-	a.unsaved.flush(a)
+	a.unsaved.save(a)
 	if !a.unsaved.empty() {
 		return fmt.Errorf("%d readings are not in the store yet, so nothing is ended: %w", len(a.unsaved.waiting), a.unsaved.err)
 	}

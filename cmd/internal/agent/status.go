@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"maps"
 	"math"
 	"net/http"
@@ -59,8 +60,8 @@ func (a *Agent) status(measure func() (buffer.Stats, error)) (*control.Status, e
 	if a.Recovery != nil {
 		s.Store.Damage, s.Store.DamagedFile = a.Recovery.Cause, a.Recovery.SetAside
 	}
-	if a.unsaved.err != nil {
-		s.Store.Error = a.unsaved.err.Error()
+	if err := cmp.Or(a.unsaved.err, a.Store.Trouble()); err != nil {
+		s.Store.Error = err.Error()
 	}
 	for _, m := range a.meters {
 		state, err := a.meterStatus(m)

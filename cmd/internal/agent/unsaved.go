@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"strconv"
+	"time"
 
 	"smgw/buffer"
 	"smgw/meter"
@@ -12,6 +13,11 @@ import (
 // takes none (a full disk): four days of one meter.
 const unsavedLimit = 4 * 96
 
+// unsavedPause is how long a store that took no reading is left alone. Each
+// attempt writes pages before the disk refuses one: with every telegram that
+// would be gigabytes a day.
+const unsavedPause = time.Minute
+
 // unsaved holds boundary readings until the store has them. It is empty but
 // while the store refuses.
 type unsaved struct {
@@ -20,6 +26,7 @@ type unsaved struct {
 	from    meter.Quarter // of the first of them
 	to      meter.Quarter // of the last of them
 	err     error         // why the store refuses; nil when it does not
+	refused time.Time     // when it did last
 }
 
 func (u *unsaved) empty() bool { return len(u.waiting) == 0 }
@@ -36,8 +43,16 @@ func (u *unsaved) add(readings []meter.BoundaryReading) {
 	}
 }
 
-// flush gives the store what waits, oldest first, each in a commit of its own.
+// flush gives the store what waits, unless it has just refused.
 func (u *unsaved) flush(a *Agent) {
+	if since := a.Clock.Now().Time.Sub(u.refused); u.err != nil && since >= 0 && since < unsavedPause {
+		return
+	}
+	u.save(a)
+}
+
+// save gives the store what waits, oldest first, each in a commit of its own.
+func (u *unsaved) save(a *Agent) {
 	for len(u.waiting) > 0 {
 		next := &u.waiting[0]
 		err := a.Store.PutBoundaryAnd(*next, a.shows(next), a.changes(next)...)
@@ -50,7 +65,7 @@ func (u *unsaved) flush(a *Agent) {
 			if u.err == nil {
 				a.Log.Error("the store takes no readings; they wait in memory", "err", err)
 			}
-			u.err = err
+			u.err, u.refused = err, a.Clock.Now().Time
 			return
 		}
 		a.kept[next.Meter] = *next

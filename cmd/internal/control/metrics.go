@@ -74,7 +74,7 @@ func WriteMetrics(to io.Writer, s *Status) error {
 	w.gauge("smgw_store_used_bytes", "What of the store is in use.", whole(s.Store.UsedBytes))
 	w.gauge("smgw_store_limit_bytes", "What of the store may be in use.", whole(s.Store.LimitBytes))
 	w.gauge("smgw_store_unsaved_readings", "Boundary readings that wait in memory because the store takes none.", whole(s.Store.Unsaved))
-	w.gauge("smgw_store_failing", "Whether the store takes no readings.", truth(s.Store.Error != ""))
+	w.gauge("smgw_store_failing", "Whether the disk takes nothing.", truth(s.Store.Error != ""))
 	w.gauge("smgw_losses_untold", "Losses that the head-end does not know of yet.", whole(s.Store.Untold))
 
 	w.family("smgw_outbox_waiting", "gauge", "Payloads that wait for delivery.")
