@@ -310,3 +310,21 @@ func TestASenderThatHoldsOffStopsAtOnce(t *testing.T) {
 		require.Empty(t, w.set(taken))
 	})
 }
+
+// The payload that was tried last keeps its place: an agent that is started
+// while the head-end is away sends the newest day first, and none an hour later.
+func TestARestartInAnOutageKeepsTheOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		ids := w.items(t, 0, 3)
+		w.set(unreachable)
+		stop := w.live(1, atOnce)
+		time.Sleep(6 * time.Hour)
+		stop()
+		w.set(taken)
+		stop = w.live(1, atOnce)
+		synctest.Wait()
+		stop()
+		require.Equal(t, []string{ids[2], ids[0], ids[1]}, w.order)
+	})
+}

@@ -262,11 +262,14 @@ func (s *sender) attempt(ctx context.Context, item turn) error {
 			return nil // our own stop, not the head-end's failure
 		}
 		until := s.pause(now, result.RetryAfter, result.Err.Error())
-		if aboutItem(result.Status) {
-			until = until.Add(time.Second) // another one is the next to be tried
-			if item.chosen != "" {
-				return errors.Join(s.store.Tried(item.chosen, result.Err.Error(), now, until), s.store.Tried(item.ID, result.Err.Error(), now, until))
-			}
+		if !aboutItem(result.Status) {
+			// The queue rests, and the item keeps its place: an agent that starts
+			// meanwhile does not, and would send it an hour after all others.
+			return s.store.Tried(item.ID, result.Err.Error(), now, item.NotBefore)
+		}
+		until = until.Add(time.Second) // another one is the next to be tried
+		if item.chosen != "" {
+			return errors.Join(s.store.Tried(item.chosen, result.Err.Error(), now, until), s.store.Tried(item.ID, result.Err.Error(), now, until))
 		}
 		return s.store.Tried(item.ID, result.Err.Error(), now, until)
 	}
