@@ -366,6 +366,12 @@ func (s *Store) view(fn func(*bolt.Tx) error) error {
 	return s.db.View(fn)
 }
 
+// Still calls fn while the file stays mapped where it is: nothing that takes its
+// place in memory can be hit by what fn does to the mapping.
+func (s *Store) Still(fn func() error) error {
+	return s.view(func(*bolt.Tx) error { return fn() })
+}
+
 // load fills what is kept in memory from a file of a schema.
 func (s *Store) load(schema uint64) error {
 	return s.view(func(tx *bolt.Tx) error {

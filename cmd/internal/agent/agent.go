@@ -252,16 +252,11 @@ func (a *Agent) everySecond(ctx context.Context) {
 	defer post.at(resting)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for n := 0; ; n++ {
+	for {
 		post.at(scheduling)
 		a.mu.Lock()
 		a.step(a.Clock.Now())
 		a.mu.Unlock()
-		if n%giveBackEvery == 2 {
-			if err := giveBack(); err != nil {
-				a.Log.Debug("giving back memory", "err", err)
-			}
-		}
 		select {
 		case <-ctx.Done():
 			return

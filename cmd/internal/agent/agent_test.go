@@ -95,7 +95,7 @@ type bench struct {
 
 var began = form.Date{Year: 2026, Month: time.October, Day: 23} // a Friday
 
-func newBench(t *testing.T) *bench { return newBenchIn(t, t.TempDir()) }
+func newBench(t *testing.T) *bench { return newBenchIn(t, quickDir(t)) }
 
 func newBenchIn(t *testing.T, state string) *bench {
 	telegrams := filepath.Join(t.TempDir(), "telegrams.bin")

@@ -119,7 +119,7 @@ type lives struct {
 }
 
 func newLives(t *testing.T) *lives {
-	return &lives{bench: newBenchIn(t, quickDir(t)), model: sim.Models[0]}
+	return &lives{bench: newBench(t), model: sim.Models[0]}
 }
 
 // live runs a gateway through boots, each with a new agent over the same store,

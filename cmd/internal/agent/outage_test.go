@@ -35,7 +35,7 @@ type town struct {
 }
 
 func newTown(t *testing.T) *town {
-	store, err := buffer.Open(filepath.Join(t.TempDir(), "store.db"), buffer.Options{})
+	store, err := buffer.Open(filepath.Join(quickDir(t), "store.db"), buffer.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
 	return &town{store: store, log: io.Discard}

@@ -1,16 +1,40 @@
 package agent
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"smgw/buffer"
 )
 
-// giveBackEvery is after how many seconds giveBack is called again: a look at the
-// whole store, or a day's building, touches pages that nobody needs for hours.
-const giveBackEvery = 10
+// When giveBack is called first, and after how long again: a look at the whole
+// store, or a day's building, touches pages that nobody needs for hours.
+const (
+	giveBackFirst = 2 * time.Second
+	giveBackEvery = 10 * time.Second
+)
+
+// giveBackUntil calls giveBack again and again until ctx ends. It is the process's
+// work and no agent's: its pages are those of all that it does. The store stays
+// where it is mapped meanwhile, because what took its place might be written to.
+func giveBackUntil(ctx context.Context, store *buffer.Store, log *slog.Logger) {
+	for wait := giveBackFirst; ; wait = giveBackEvery {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		if err := store.Still(giveBack); err != nil {
+			log.Debug("giving back memory", "err", err)
+		}
+	}
+}
 
 // giveBack tells the kernel that it may take the pages of files, the program's and
 // the store's, that this process has looked at. What is needed comes back from the

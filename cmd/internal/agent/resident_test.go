@@ -49,7 +49,7 @@ func TestNothingGrows(t *testing.T) {
 		days, err = strconv.Atoi(text)
 		require.NoError(t, err, "SMGW_DAYS")
 	}
-	b := newBenchIn(t, quickDir(t))
+	b := newBench(t)
 	var first, last sample
 	s := &stream{meter: sim.NewMeter(b.home, sim.Models[0], sim.Models[0].Device), next: b.home.Since(), until: form.DateOf(b.home.Since()).AddDays(days).At(0, 0), pause: meter.QuarterLength}
 	s.before = func(at time.Time) {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"smgw/board"
 	"smgw/buffer"
@@ -76,6 +77,10 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 	ctx, stop := context.WithCancel(ctx)
 	answered := make(chan error, 1)
 	go func() { answered <- control.Serve(ctx, socket, a.Handler()) }()
+	var resident sync.WaitGroup
+	if !inStep {
+		resident.Go(func() { giveBackUntil(ctx, store, log) })
+	}
 	collected := func() {}
 	if address := c.Metrics.Listen; address != "" {
 		collected = a.serveMetrics(ctx, address)
@@ -89,6 +94,7 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 	stop()
 	err = errors.Join(err, <-answered)
 	collected()
+	resident.Wait()
 	log.Info("the agent has stopped")
 	return err
 }
