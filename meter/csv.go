@@ -67,6 +67,7 @@ func ReadTable(r io.Reader) ([]BoundaryReading, error) {
 	if err != nil {
 		return nil, tableError(err)
 	}
+	header[0] = strings.TrimPrefix(header[0], "\ufeff") // a spreadsheet's byte order mark
 	columns := len(header)
 	optional := slices.Clone(header[min(columns, requiredColumns):]) // in.Read reuses header
 	if !slices.Equal(header, columnsWith(optional)) {

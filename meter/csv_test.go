@@ -47,6 +47,12 @@ func TestReadTableUnderstandsTheOptionalColumns(t *testing.T) {
 	require.Equal(t, meter.ClockSynchronised, got[1].Clock)
 }
 
+func TestReadTableTakesASpreadsheetsMarkBeforeIt(t *testing.T) {
+	got, err := meter.ReadTable(strings.NewReader("\ufeff" + tableHeader + "\r\n2026-10-25T00:15:00Z,1-0:1.8.0,1,kWh,true,0\r\n"))
+	require.NoError(t, err)
+	require.Len(t, got, 1)
+}
+
 func TestReadTableSaysWhichLineIsWrong(t *testing.T) {
 	const good = "2026-10-25T00:00:00Z,1-0:1.8.0,1,Wh,true,0\n"
 	tests := map[string]struct {

@@ -23,7 +23,8 @@ type shownForm struct {
 	Edition form.Edition            `json:"edition"`
 	MeLo    form.MeteringLocationID `json:"melo"`
 	From    *form.Date              `json:"holds_from,omitempty"` // where that is still to come
-	Kept    string                  `json:"last_sent_by"`         // whose journal tells what was sent: "agent", "store" where none runs, "" where there is none
+	Ended   *localTime              `json:"decommissioned,omitempty"`
+	Kept    string                  `json:"last_sent_by"` // whose journal tells what was sent: "agent", "store" where none runs, "" where there is none
 	Rows    []shownRow              `json:"rows"`
 }
 
@@ -148,6 +149,14 @@ func (s *shownForm) lastSent(ctx context.Context, file string) error {
 	if err != nil {
 		return nil // a contract alone, which is right: there is nobody to ask
 	}
+	marker, err := agent.ReadMarker(c)
+	if err != nil {
+		return err
+	}
+	if marker != nil {
+		s.end(marker.At)
+		return nil
+	}
 	type address struct{ malo, row, to, partner string }
 	last := map[address]time.Time{}
 	s.Kept, err = askGateway(c, func(client *control.Client) error {
@@ -171,11 +180,25 @@ func (s *shownForm) lastSent(ctx context.Context, file string) error {
 	return err
 }
 
+// end says that the gateway was decommissioned: nothing is due any more.
+func (s *shownForm) end(at time.Time) {
+	s.Ended = &localTime{at}
+	for i := range s.Rows {
+		s.Rows[i].NextDue = nil
+		for j := range s.Rows[i].To {
+			s.Rows[i].To[j].NextDue = nil
+		}
+	}
+}
+
 // write writes the form for people.
 func (s shownForm) write(to io.Writer, in words) error {
 	fmt.Fprintf(to, in.title+"\n", s.Edition, s.MeLo)
 	if s.From != nil {
 		fmt.Fprintf(to, in.from+"\n", s.From.At(0, 0).Format(in.day))
+	}
+	if s.Ended != nil {
+		fmt.Fprintf(to, in.ended+"\n", s.Ended.In(form.Berlin).Format(in.clock))
 	}
 	t := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	var roles []form.Role

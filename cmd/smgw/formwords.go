@@ -21,6 +21,7 @@ type words struct {
 	columns   []string
 	rhythm    map[form.Rhythm]string
 	from      string            // from when it holds, where that is to come
+	ended     string            // when the gateway was decommissioned
 	every     map[string]string // a period
 	point     string            // of a decimal number
 	across    string            // a threshold
@@ -51,6 +52,7 @@ var languages = map[string]words{
 			form.OnDemand:       "auf Abruf",
 		},
 		from:   "Der Vertrag gilt ab dem %s.",
+		ended:  "Das Gateway ist seit dem %s außer Betrieb und sendet nichts mehr.",
 		every:  map[string]string{"1m": "jede Minute", "15m": "alle 15 Minuten"},
 		point:  ",",
 		across: "über/unter %s kW",
@@ -87,6 +89,7 @@ var languages = map[string]words{
 			form.OnDemand:       "on demand",
 		},
 		from:   "The contract holds from %s on.",
+		ended:  "The gateway has been out of service since %s and sends nothing any more.",
 		every:  map[string]string{"1m": "every minute", "15m": "every 15 minutes"},
 		point:  ".",
 		across: "across %s kW",
