@@ -216,7 +216,8 @@ func (d *demo) prepare() error {
 	if err := headend.Install(d.path("headend"), key, chain, pki.Roots()); err != nil {
 		return err
 	}
-	return headend.Enrol(d.path("headend"), demoGateway, issued, contract)
+	_, err = headend.Enrol(d.path("headend"), demoGateway, issued, contract)
+	return err
 }
 
 //go:embed demo.toml

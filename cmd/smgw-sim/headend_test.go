@@ -64,7 +64,8 @@ func enrolGateway(t *testing.T, dir string) *identity.Identity {
 	require.NoError(t, identity.Create(folder, "gateway-1", false))
 	issued, err := pki.Enrol(folder)
 	require.NoError(t, err)
-	require.NoError(t, headend.Enrol(filepath.Join(dir, "headend"), "gateway-1", issued, contract))
+	_, err = headend.Enrol(filepath.Join(dir, "headend"), "gateway-1", issued, contract)
+	require.NoError(t, err)
 	own, err := identity.Load(folder)
 	require.NoError(t, err)
 	return own

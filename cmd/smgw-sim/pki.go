@@ -119,7 +119,10 @@ func newPKIEnrolCommand() *cobra.Command {
 		Long: `Enrol reads the two certificate signing requests in a gateway's identity folder,
 issues the certificates, puts them and the root beside the requests, and makes
 the gateway known to the head-end. The gateway's keys stay where they are. A
-gateway that is enrolled already gets new certificates; the old ones count no more.`,
+gateway that is enrolled already gets new certificates; the old ones count no more.
+Its contract is replaced where both hold from the same day. One that holds from
+another day ([contract] from) is put beside it as contract-DATE.toml, so that what is
+about the time before is judged by the contract of that time.`,
 		Example: "  smgw-sim pki enrol --identity ./identity --contract smgw.toml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -135,10 +138,11 @@ gateway that is enrolled already gets new certificates; the old ones count no mo
 			if err != nil {
 				return err
 			}
-			if err := headend.Enrol(folders.headend, id.GatewayID, issued, contract); err != nil {
+			name, err := headend.Enrol(folders.headend, id.GatewayID, issued, contract)
+			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "enrolled gateway %s\n", id.GatewayID)
+			fmt.Fprintf(cmd.OutOrStdout(), "enrolled gateway %s; its contract is %s\n", id.GatewayID, name)
 			return nil
 		},
 	}

@@ -93,7 +93,8 @@ func newOutage(t testing.TB, from, until time.Time) *outage {
 	text := fmt.Sprintf("[gateway]\nid = %q\nstate_dir = %q\n[[meter]]\nport = \"/dev/reader\"\n[headend]\nendpoint = %q\n", id, state, endpoint) + roofedText
 	file := filepath.Join(dir, "smgw.toml")
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-	require.NoError(t, headend.Enrol(books, id, issued, file))
+	_, err = headend.Enrol(books, id, issued, file)
+	require.NoError(t, err)
 	o.config, err = config.Load(file)
 	require.NoError(t, err)
 	o.papers, err = agent.OpenPapers(o.config, slog.New(slog.DiscardHandler))

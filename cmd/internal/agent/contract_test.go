@@ -375,7 +375,8 @@ func TestGatewayExchangeNeitherRepeatsNorCollides(t *testing.T) {
 		text := fmt.Sprintf("[gateway]\nid = %q\nstate_dir = %q\n[[meter]]\nport = \"/dev/reader\"\n[headend]\nendpoint = %q\n", id, state, h.Endpoint()) + roofedText
 		file := filepath.Join(dir, id+".toml")
 		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-		require.NoError(t, headend.Enrol(books, id, issued, file))
+		_, err = headend.Enrol(books, id, issued, file)
+		require.NoError(t, err)
 		o := &outage{home: home, clock: agent.NewSteppedClock(home.Since())}
 		o.config, err = config.Load(file)
 		require.NoError(t, err)

@@ -107,23 +107,51 @@ func (g *gateway) publicKey(keyID []byte) (*ecdsa.PublicKey, bool) {
 
 // Enrol makes a gateway known to the head-end in dir: its certificates as a PKI
 // issued them, and a copy of its contract, which is checked first. A gateway that
-// is known already is enrolled anew.
-func Enrol(dir, gatewayID string, issued identity.Issued, contract string) error {
-	if _, err := config.LoadContract(contract); err != nil {
-		return fmt.Errorf("enrol gateway %s: %w", gatewayID, err)
+// is known already is enrolled anew: what its contract was before stays, where the
+// new one says that it holds from another day. It returns the name of the copy.
+func Enrol(dir, gatewayID string, issued identity.Issued, contract string) (name string, err error) {
+	c, err := config.LoadContract(contract)
+	if err != nil {
+		return "", fmt.Errorf("enrol gateway %s: %w", gatewayID, err)
 	}
 	text, err := os.ReadFile(contract)
 	if err != nil {
-		return fmt.Errorf("enrol gateway %s: %w", gatewayID, err)
+		return "", fmt.Errorf("enrol gateway %s: %w", gatewayID, err)
 	}
 	if err := identity.ValidGatewayID(gatewayID); err != nil {
-		return err
+		return "", err
 	}
-	return writeFolder(enrolment{dir}.of(gatewayID), []file{
+	e := enrolment{dir}
+	if name, err = e.place(gatewayID, c.From); err != nil {
+		return "", fmt.Errorf("enrol gateway %s: %w", gatewayID, err)
+	}
+	return name, writeFolder(e.of(gatewayID), []file{
 		{identity.TLS.CertificateFile(), issued.TLS, 0o644},
 		{identity.Signature.CertificateFile(), issued.Signature, 0o644},
-		{contractFile, text, 0o644},
+		{name, text, 0o644},
 	})
+}
+
+// place is the file for a contract that holds from a day: that of the version from
+// the same day, which it replaces, or one beside the others.
+func (e enrolment) place(id string, from form.Date) (string, error) {
+	files, err := filepath.Glob(filepath.Join(e.of(id), contractFiles))
+	if err != nil || len(files) == 0 {
+		return contractFile, err
+	}
+	for _, file := range files {
+		c, err := config.LoadContract(file)
+		if err != nil {
+			return "", fmt.Errorf("a contract that it has already cannot be read; mend or remove it: %w", err)
+		}
+		if c.From == from {
+			return filepath.Base(file), nil
+		}
+	}
+	if from == (form.Date{}) {
+		return "", fmt.Errorf("%s has a contract that holds from a day, and the new one does not say from when: want from = \"2026-12-01\" in its [contract]", e.of(id))
+	}
+	return "contract-" + from.String() + ".toml", nil
 }
 
 // Install puts the head-end's own key, certificate chain and roots, in PEM, into dir.

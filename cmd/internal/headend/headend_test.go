@@ -78,7 +78,8 @@ func (b *bench) enrol(t *testing.T, id string) *gateway {
 	g, issued := b.stranger(t, id)
 	file := filepath.Join(t.TempDir(), "contract.toml")
 	require.NoError(t, os.WriteFile(file, []byte(configtest.ClassB), 0o600))
-	require.NoError(t, headend.Enrol(b.dir, id, issued, file))
+	_, err := headend.Enrol(b.dir, id, issued, file)
+	require.NoError(t, err)
 	return g
 }
 
@@ -311,6 +312,49 @@ func TestItKnowsOnlyEnrolledCertificates(t *testing.T) {
 		})
 	}
 	require.Empty(t, b.deliveries(t))
+}
+
+// A contract that is enrolled to hold from another day stands beside the one
+// before it, and one from the same day takes its place.
+func TestANewContractKeepsTheOneBefore(t *testing.T) {
+	b := newBench(t)
+	g, issued := b.stranger(t, "gateway-1")
+	folder := filepath.Join(b.dir, "gateways", "gateway-1")
+	enrol := func(contract string) (string, error) {
+		file := filepath.Join(t.TempDir(), "smgw.toml")
+		require.NoError(t, os.WriteFile(file, []byte(contract), 0o600))
+		return headend.Enrol(b.dir, "gateway-1", issued, file)
+	}
+	holds := func(contract, from string) string {
+		return strings.Replace(contract, "[contract]", "[contract]\nfrom = \""+from+"\"", 1)
+	}
+	name, err := enrol(configtest.ClassB)
+	require.NoError(t, err)
+	require.Equal(t, "contract.toml", name)
+	november := holds(strings.ReplaceAll(configtest.ClassB, "9900357000004", "9900357000042"), "2026-11-01")
+	for range 2 {
+		name, err = enrol(november)
+		require.NoError(t, err)
+		require.Equal(t, "contract-2026-11-01.toml", name)
+	}
+	first, err := os.ReadFile(filepath.Join(folder, "contract.toml"))
+	require.NoError(t, err)
+	require.Equal(t, configtest.ClassB, string(first))
+	p := october(t) // for the supplier of October
+	result := g.client.Put(t.Context(), b.headend.Endpoint(), wire.ID(&p), g.sign(t, p))
+	require.Equal(t, deliver.Stored, result.Outcome, "%v", result.Err)
+
+	// All versions have their day: what names none cannot be put beside them.
+	require.NoError(t, os.Remove(filepath.Join(folder, "contract.toml")))
+	_, err = enrol(configtest.ClassB)
+	require.ErrorContains(t, err, `the new one does not say from when: want from = "2026-12-01" in its [contract]`)
+	name, err = enrol(holds(configtest.ClassB, "2026-10-01"))
+	require.NoError(t, err)
+	require.Equal(t, "contract-2026-10-01.toml", name)
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "contract-2026-10-01.toml"), []byte("torn"), 0o600))
+	_, err = enrol(november)
+	require.ErrorContains(t, err, "contract-2026-10-01.toml")
+	require.ErrorContains(t, err, "mend or remove it")
 }
 
 func TestARenewedCertificateCountsBesideTheOldOne(t *testing.T) {
