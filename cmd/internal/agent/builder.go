@@ -375,6 +375,15 @@ func (b *builder) told(location *form.MarketLocation, losses []buffer.Loss) (not
 func label(d form.Due) map[string]string {
 	return map[string]string{
 		"row": fmt.Sprint(d.Row), "malo": d.MaLo.String(), "to": d.To.String(), "purpose": d.Purpose,
-		"from": form.DateOf(d.Period.From.Time()).String(), "until": form.DateOf(d.Period.To.Time()).String(),
+		"from": dayOf(d.Period.From), "until": dayOf(d.Period.To),
 	}
+}
+
+// dayOf is a boundary for people: a local midnight is its date, and any other
+// has its clock time as well.
+func dayOf(q meter.Quarter) string {
+	if day := form.DateOf(q.Time()); day.Midnight() == q {
+		return day.String()
+	}
+	return q.Time().In(form.Berlin).Format("2006-01-02 15:04")
 }

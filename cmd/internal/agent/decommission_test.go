@@ -40,6 +40,12 @@ func TestGatewayThatEndsSendsWhatIsDueUpToThere(t *testing.T) {
 	waiting, setAside := f.Waits()
 	require.Zero(t, setAside)
 	require.Equal(t, f, b.decommission(c), "asked twice it is one")
+	until4th := map[string]int{}
+	for _, it := range b.items(c, control.OutboxPath) {
+		until4th[it.Label["from"]+" – "+it.Label["until"]]++
+	}
+	require.Equal(t, map[string]int{"2026-11-01 – 2026-11-04 15:00": 5, "2026-11-04 – 2026-11-04 15:00": 3, "2026-10-23 – 2026-11-01": 2}, until4th,
+		"a part of a day says its clock time")
 	status, err := a.Status()
 	require.NoError(t, err)
 	require.Equal(t, &f, status.Decommission)
