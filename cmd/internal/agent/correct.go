@@ -32,14 +32,16 @@ func (s *sent) touches(l *span) bool {
 }
 
 // allSent are the payloads whose ids are remembered, each in its last revision,
-// in the order in which they were due. Momentary figures are none of them.
+// in the order in which they were due. Momentary figures are none of them, nor is
+// what a payload of another span took the place of.
 func (a *Agent) allSent() ([]sent, error) {
-	last := map[string]*sent{}
+	last, superseded := map[string]*sent{}, map[string]bool{}
 	err := a.Store.Items(func(it buffer.Item) bool {
 		s, ok := sentOf(it)
 		if !ok {
 			return true
 		}
+		superseded[it.Label[labelSupersedes]] = true
 		key := strings.Join([]string{it.Label["row"], it.Label["malo"], it.Label["to"], s.partner, s.due.Period.From.String(), s.due.Period.To.String()}, " ")
 		have := last[key]
 		switch {
@@ -55,7 +57,9 @@ func (a *Agent) allSent() ([]sent, error) {
 	})
 	all := make([]sent, 0, len(last))
 	for _, s := range last {
-		all = append(all, *s)
+		if !superseded[s.item.ID] {
+			all = append(all, *s)
+		}
 	}
 	slices.SortFunc(all, func(a, b sent) int { return cmp.Or(a.due.At.Compare(b.due.At), cmp.Compare(a.item.ID, b.item.ID)) })
 	return all, err
@@ -114,19 +118,10 @@ func (a *Agent) supersede(some []sent, now time.Time) error {
 
 // correct makes a payload anew, and is true where it supersedes what was sent.
 func (a *Agent) correct(s *sent, now time.Time) (item buffer.Item, corrected bool, err error) {
-	readings, err := a.builder.readings(s.due)
+	p, err := a.anew(s.due, now)
 	if err != nil {
 		return item, false, err
 	}
-	build := a.builder.history.Build
-	if a.leaving.farewell != nil || !form.DateOf(now).Before(s.due.FinalOn()) {
-		build = a.builder.history.BuildFinal
-	}
-	p, err := build(s.due, readings)
-	if err != nil {
-		return item, false, err
-	}
-	p.Gateway = a.Config.Gateway.ID
 	content, err := wire.Content(&p)
 	if err != nil || !s.Corrected(&p, content) {
 		return item, false, err
@@ -138,6 +133,68 @@ func (a *Agent) correct(s *sent, now time.Time) (item buffer.Item, corrected boo
 	}
 	item, err = a.builder.item(due, &p, nil, now)
 	return item, true, err
+}
+
+// anew is what the payload of a due date says by what is known now.
+func (a *Agent) anew(due form.Due, now time.Time) (p form.Payload, err error) {
+	readings, err := a.builder.readings(due)
+	if err != nil {
+		return p, err
+	}
+	build := a.builder.history.Build
+	if a.leaving.farewell != nil || !form.DateOf(now).Before(due.FinalOn()) {
+		build = a.builder.history.BuildFinal
+	}
+	p, err = build(due, readings)
+	p.Gateway = a.Config.Gateway.ID
+	return p, err
+}
+
+// cutShort makes the payloads anew of events that are built already and lie after
+// one that is told late: their span begins with it now, and the longer one that
+// was sent is superseded.
+func (a *Agent) cutShort(late *occasion, now time.Time) (items []buffer.Item, err error) {
+	o := &a.occasions
+	var all []sent
+	seen := map[meter.Quarter]bool{}
+	for i, n := range o.notes {
+		if n.Event == nil || n.Event.Withdrawn || !o.done[i] || n.Event.At <= late.At || seen[n.Event.At] {
+			continue
+		}
+		if len(seen) == 0 {
+			if all, err = a.allSent(); err != nil {
+				return nil, err
+			}
+		}
+		seen[n.Event.At] = true
+		for _, due := range a.builder.history.Occasioned(o.happened(), n.Event.At-1, n.Event.At) {
+			m, err := a.builder.location(due)
+			if err != nil {
+				return nil, err
+			}
+			to, _ := m.Receiver(due.To)
+			at := slices.IndexFunc(all, func(s sent) bool { return s.cutBy(due) && s.partner == to.PartnerID.String() })
+			if at < 0 || all[at].item.State == buffer.GivenUp {
+				continue
+			}
+			p, err := a.anew(due, now)
+			if err != nil {
+				return nil, err
+			}
+			p.Revision, p.Supersedes = all[at].Revision+1, all[at].item.ID
+			item, err := a.builder.item(due, &p, nil, now)
+			if err != nil {
+				return nil, err
+			}
+			items = append(items, item)
+		}
+	}
+	return items, nil
+}
+
+// cutBy reports whether a due date is the end of what was sent, and begins later.
+func (s *sent) cutBy(d form.Due) bool {
+	return s.due.Row == d.Row && s.due.MaLo == d.MaLo && s.due.To == d.To && s.due.Period.To == d.Period.To && s.due.Period.From < d.Period.From
 }
 
 // compareAgain finds the payloads that readings which came late may change, and

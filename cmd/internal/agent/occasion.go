@@ -451,6 +451,11 @@ func (a *Agent) buildEvent(n note, now time.Time) error {
 		}
 		items = append(items, item)
 	}
+	anew, err := a.cutShort(o, now)
+	if err != nil {
+		return fmt.Errorf("what was sent of later events, which begins with %s now: %w", o.Kind, err)
+	}
+	items = append(items, anew...)
 	done, err := n.stored(true)
 	if err != nil {
 		return err

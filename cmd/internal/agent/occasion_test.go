@@ -6,12 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
 	"smgw/cmd/internal/agent"
 	"smgw/cmd/internal/control"
 	"smgw/meter"
 	"smgw/meter/form"
+	"smgw/meter/sim"
 )
 
 func (b *bench) tell(c *control.Client, kind form.EventKind, at meter.Quarter, more ...string) (e control.Event, err error) {
@@ -114,6 +116,87 @@ func TestWithdrawnEventStillHappens(t *testing.T) {
 	b.configure("9900357000004", "9900357000042")
 	b.play(changed.Add(time.Minute), began.AddDays(7).At(12, 0))
 	require.Len(t, b.take(rows(3)), 3)
+}
+
+// An event that is told after a later one was sent cuts that one's span: both
+// together are what was sent before, and nothing is in two of them.
+func TestEventToldLateCutsTheSpanOfALaterOne(t *testing.T) {
+	b := newBench(t)
+	late, later := meter.QuarterOf(began.AddDays(4).At(9, 0)), began.AddDays(6).Midnight()
+	c := inside(b.playWithGap(began.AddDays(6).At(12, 0)))
+	_, err := b.tell(c, form.ParametersChanged, later)
+	require.NoError(t, err)
+	until := began.AddDays(7).At(12, 0)
+	c = inside(b.play(began.AddDays(6).At(12, 1), until))
+	whole := map[form.Role]string{}
+	for id, p := range b.payloads {
+		if p.Row == 3 {
+			require.Equal(t, form.Period{From: began.Midnight(), To: later}, p.Period)
+			whole[p.To] = id
+		}
+	}
+	require.Len(t, whole, 2)
+	b.take(rows(3))
+
+	_, err = b.tell(c, form.DeviceTakenOver, late)
+	require.NoError(t, err)
+	end := began.AddDays(9).At(12, 0)
+	b.play(until.Add(time.Minute), end)
+	wh := func(q meter.Quarter) decimal.Decimal { return b.home.Registers(q.Time()).Drawn.Wh(-1) }
+	power := func(p form.Period) (most decimal.Decimal) { // of the quarter hours that were read
+		for q := p.From; q < p.To; q++ {
+			if !q.Next().Time().After(gapFrom) || !q.Time().Before(gapTo) {
+				most = decimal.Max(most, wh(q.Next()).Sub(wh(q)).Shift(-3).Mul(decimal.NewFromInt(4)))
+			}
+		}
+		return most
+	}
+	cut := map[form.Role]string{}
+	parts := map[form.Period]int{}
+	for id, p := range b.payloads {
+		if p.Row != 3 {
+			continue
+		}
+		parts[p.Period]++
+		require.Equal(t, wh(p.Period.To).Sub(wh(p.Period.From)).Shift(-3).String(), p.Values[0].Amount.Decimal.String(), p.Period)
+		require.Equal(t, power(p.Period).String(), p.Values[1].Amount.Decimal.String(), p.Period)
+		require.Equal(t, wh(p.Period.To).Shift(-3).String(), p.Values[2].Amount.Decimal.String(), p.Period)
+		if p.Period.To == late {
+			require.Zero(t, p.Revision)
+			continue
+		}
+		require.Equal(t, 1, p.Revision)
+		require.Equal(t, whole[p.To], p.Supersedes)
+		cut[p.To] = id
+	}
+	require.Equal(t, map[form.Period]int{{From: began.Midnight(), To: late}: 2, {From: late, To: later}: 2}, parts)
+	b.take(rows(3))
+
+	// What comes late corrects the part that counts, and no more what it took the place of.
+	c = inside(b.agent(true))
+	_, err = b.imports(c, b.table(meter.QuarterOf(gapFrom), meter.QuarterOf(gapTo)+1, sim.Models[0].Device))
+	require.NoError(t, err)
+	b.play(end.Add(time.Minute), end.Add(24*time.Hour))
+	corrected := b.take(rows(3))
+	require.Len(t, corrected, 2)
+	for _, p := range corrected {
+		require.Equal(t, form.Period{From: late, To: later}, p.Period)
+		require.Equal(t, 2, p.Revision)
+		require.Equal(t, cut[p.To], p.Supersedes)
+		require.Equal(t, form.True, p.Values[1].State)
+	}
+
+	// And one before both cuts what came first, which nothing had cut yet.
+	first := began.AddDays(2).Midnight()
+	_, err = b.tell(c, form.ParametersChanged, first)
+	require.NoError(t, err)
+	b.play(end.Add(24*time.Hour+time.Minute), end.Add(48*time.Hour))
+	parts = map[form.Period]int{}
+	for _, p := range b.take(rows(3)) {
+		parts[p.Period]++
+		require.Equal(t, p.Period.From == first, p.Revision == 1)
+	}
+	require.Equal(t, map[form.Period]int{{From: began.Midnight(), To: first}: 2, {From: first, To: late}: 2}, parts)
 }
 
 func TestEventThatCannotBeIsRefused(t *testing.T) {
