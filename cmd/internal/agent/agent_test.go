@@ -509,7 +509,7 @@ func smallDisk(t *testing.T) string {
 }
 
 // fill writes a file until the disk has no room for one byte more.
-func fill(t *testing.T, path string) {
+func fill(t require.TestingT, path string) {
 	f, err := os.Create(path)
 	require.NoError(t, err)
 	for _, size := range []int{1 << 20, 4 << 10, 1} {

@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -23,6 +24,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"smgw/buffer"
@@ -58,27 +60,42 @@ func TestEverythingAtRandom(t *testing.T) {
 		setFlag(t, "rapid.checks", strconv.Itoa(max(1, steps/stepsOfARun)))
 	}
 	dir := quickDir(t)
+	small := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=48m")
+	if small == nil {
+		t.Cleanup(func() { require.NoError(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+	} else {
+		t.Logf("the disk is never full, for want of a small one: mounting a tmpfs: %v", small)
+	}
 	runs := 0
 	done := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		runs++
 		w := newWorld(t, filepath.Join(dir, fmt.Sprint(runs)), done)
 		defer w.end()
+		w.small = small == nil
 		t.Repeat(map[string]func(*rapid.T){
-			"":                         w.check,
+			"": func(t *rapid.T) {
+				done["steps"]++
+				w.check(t)
+			},
 			"time passes":              w.timePasses,
 			"line pulled":              w.linePulled,
 			"telegrams off their time": w.ragged,
 			"meter exchanged":          w.exchange,
+			"noise":                    w.noise,
 			"clock":                    w.clockChanges,
+			"clock set by hand":        w.clockSetByHand,
+			"clock lies":               w.clockLies,
 			"head-end":                 w.headEndChanges,
+			"supplier":                 w.supplierChanges,
+			"disk full":                w.diskFull,
 			"acknowledgements lost":    w.acknowledgementsLost,
 			"restart":                  w.restart,
 			"power cut":                w.powerCut,
 			"power cut in a delivery":  w.powerCutInADelivery,
 			"event told":               w.eventTold,
 			"late import":              w.lateImport,
-			"factor changed":           w.factorChanges,
+			"contract changed":         w.contractChanges,
 			"tried again by a person":  w.retry,
 		})
 		w.allIsWell()
@@ -124,12 +141,21 @@ type world struct {
 	gapEnd  meter.Quarter                    // and where it was back
 	gapOf   *sim.Meter                       // the meter behind it
 	must    map[meter.Quarter]meter.DeviceID // boundaries whose readings must be kept, and are not checked yet
+	held    map[meter.Quarter]meter.DeviceID // those whose readings must be kept when the clock is right again
 	checked meter.Quarter                    // up to which all is checked
+
+	lost   int    // readings, that had to be kept
+	small  bool   // the disk is, and can be filled
+	factor int    // of the contract
+	lf     string // the supplier of the contract
 
 	// The head-end.
 	mu      sync.Mutex
 	mode    string
-	lose    int // acknowledgements
+	away    bool                 // the supplier's endpoints are
+	lose    int                  // acknowledgements
+	sound   map[string]time.Time // since when an endpoint takes everything, where it does
+	wrong   string               // what it complains about
 	cut     bool
 	dead    bool // the power is off: nothing is written and nothing sent any more
 	frozen  []byte
@@ -144,32 +170,37 @@ type delivery struct {
 	at      time.Time
 }
 
-// worldClock is stepped by the telegrams, and of a quality that changes.
+// worldClock is stepped by the telegrams, wrong at times, and of a quality that changes.
 type worldClock struct {
-	*agent.SteppedClock
+	truth   func() time.Time
 	mu      sync.Mutex
 	quality meter.ClockQuality
-	changed time.Time // when it last did
+	ahead   time.Duration // of the truth
+	changed time.Time     // when one of the two last did
+	booted  time.Time     // from when on the host counts
 }
 
-// right reports whether it is synchronised, and long enough for nobody to doubt it.
+// set sets it at an instant.
+func (c *worldClock) set(now time.Time, quality meter.ClockQuality, ahead time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.quality, c.ahead, c.changed = quality, ahead, now
+}
+
+// right reports whether it is right, and was long enough for nobody to doubt it.
 func (c *worldClock) right(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.quality == meter.ClockSynchronised && now.Sub(c.changed) > 2*time.Hour
+	return c.quality == meter.ClockSynchronised && c.ahead == 0 && now.Sub(c.changed) > 2*time.Hour
 }
 
-func (c *worldClock) judge(s meter.Stamp) meter.Stamp {
+func (c *worldClock) Now() meter.Stamp {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.Quality = c.quality
-	return s
+	return meter.Stamp{Time: c.truth().Add(c.ahead), Quality: c.quality, Elapsed: c.truth().Sub(c.booted) + time.Second}
 }
 
-func (c *worldClock) Now() meter.Stamp { return c.judge(c.SteppedClock.Now()) }
-func (c *worldClock) Received(t *meter.Telegram) meter.Stamp {
-	return c.judge(c.SteppedClock.Received(t))
-}
+func (c *worldClock) Received(*meter.Telegram) meter.Stamp { return c.Now() }
 
 // feed is a meter's line that the test fills, and that tells when all is read.
 type feed struct {
@@ -198,15 +229,15 @@ func (f *feed) Read(p []byte) (int, error) {
 
 func newWorld(t *rapid.T, dir string, done map[string]int) *world {
 	require.NoError(t, os.MkdirAll(dir, 0o700))
-	w := &world{t: t, dir: dir, done: done, books: map[string]delivery{}, refused: map[string]bool{}, truth: map[string]*sim.Meter{}, must: map[meter.Quarter]meter.DeviceID{}, mode: "sound"}
+	w := &world{t: t, dir: dir, done: done, books: map[string]delivery{}, refused: map[string]bool{}, truth: map[string]*sim.Meter{}, must: map[meter.Quarter]meter.DeviceID{}, held: map[meter.Quarter]meter.DeviceID{}, mode: "sound", sound: map[string]time.Time{}}
 	var err error
 	w.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	day := form.Date{Year: 2026, Month: time.Month(rapid.IntRange(1, 12).Draw(t, "month")), Day: rapid.IntRange(1, 28).Draw(t, "day")}
 	w.zero = day.At(rapid.IntRange(0, 23).Draw(t, "hour"), 0)
 	w.now = w.zero
-	w.configure(1)
-	w.clock = &worldClock{SteppedClock: agent.NewSteppedClock(w.zero), quality: meter.ClockSynchronised}
+	w.configure(1, suppliers[0])
+	w.clock = &worldClock{truth: func() time.Time { return w.now }, quality: meter.ClockSynchronised, booted: w.zero}
 	w.built("\x0a\x01SIM\x00\x00\x00\x00\x01", 7)
 	w.open()
 	w.begin()
@@ -214,10 +245,18 @@ func newWorld(t *rapid.T, dir string, done map[string]int) *world {
 	return w
 }
 
-// configure writes the file of a contract with a transformer factor, and reads it.
-func (w *world) configure(factor int) {
+// suppliers are those that the contract may name.
+var suppliers = []string{"9900357000004", "9900357000059"}
+
+// endpointOf is where a supplier listens.
+func endpointOf(supplier string) string { return "https://" + supplier + ".test" }
+
+// configure writes the file of a contract with a transformer factor and a
+// supplier, and reads it.
+func (w *world) configure(factor int, lf string) {
+	w.factor, w.lf = factor, lf
 	text := fmt.Sprintf("[gateway]\nid = \"ESMG0000000001\"\nstate_dir = %q\n[[meter]]\nport = \"/dev/reader\"\n[headend]\nendpoint = \"https://headend.test\"\n", w.dir) +
-		fmt.Sprintf(modelContract, factor)
+		fmt.Sprintf(modelContract, factor, lf, endpointOf(lf))
 	path := filepath.Join(w.dir, "smgw.toml")
 	require.NoError(w.t, os.WriteFile(path, []byte(text), 0o600))
 	var err error
@@ -236,7 +275,7 @@ malo = "41373559241"
 direction = "draw"
 class = "B"
 receiver = [
-    { role = "LF", partner_id = "9900357000004", endpoint = "https://supplier.test" },
+    { role = "LF", partner_id = "%s", endpoint = %q },
     { role = "NB", partner_id = "9900357000011" },
     { role = "ÜNB", partner_id = "9900357000028" },
 ]
@@ -282,11 +321,13 @@ func (w *world) begin() {
 
 // stop ends the agent as SIGTERM does.
 func (w *world) stop() {
+	clear(w.held) // was in memory only, perhaps
 	close(w.line.next)
 	require.NoError(w.t, <-w.ended)
 }
 
 func (w *world) end() {
+	os.Remove(w.ballast())
 	w.stop()
 	require.NoError(w.t, w.store.Close())
 	os.RemoveAll(w.dir)
@@ -296,17 +337,52 @@ func (w *world) end() {
 func (w *world) play(pause time.Duration, n int) {
 	for range n {
 		w.now = w.now.Add(pause)
-		w.line.next <- w.meter.AppendTelegram(nil, w.now)
-		<-w.line.idle
-		if w.dead {
-			w.revive()
+		if !w.hear(w.meter.AppendTelegram(nil, w.now)) {
 			return
 		}
-		// Read at a boundary, by a clock that is right and has been for a while.
-		if w.clock.right(w.now) && meter.QuarterOf(w.now).Time().Equal(w.now) {
-			w.must[meter.QuarterOf(w.now)] = w.meter.Device
+		w.boundaryRead()
+	}
+}
+
+// hear lets the agent read what the line brings, and is false where the power
+// went meanwhile.
+func (w *world) hear(line []byte) bool {
+	w.line.next <- line
+	<-w.line.idle
+	w.mu.Lock()
+	dead, wrong := w.dead, w.wrong
+	w.mu.Unlock()
+	if wrong != "" {
+		require.Fail(w.t, "the head-end complains", wrong)
+	}
+	if dead {
+		w.revive()
+	}
+	return !dead
+}
+
+// boundaryRead notes what must come of the telegram that was just read, where it
+// is one of a boundary: by a clock that is right and has been for a while, or by
+// one that will be before the power goes.
+func (w *world) boundaryRead() {
+	q := meter.QuarterOf(w.now)
+	if !q.Time().Equal(w.now) {
+		return
+	}
+	if !w.clock.right(w.now) {
+		w.held[q] = w.meter.Device
+		return
+	}
+	w.must[q] = w.meter.Device
+	for held := range w.held {
+		if q-held > 7*96 { // memory holds a week
+			clear(w.held)
 		}
 	}
+	for q, device := range w.held {
+		w.must[q] = device
+	}
+	clear(w.held)
 }
 
 // quarterly goes on to the next boundary, and then from one to the next.
@@ -336,9 +412,12 @@ func (w *world) linePulled(t *rapid.T) {
 
 // eventTold is a technician who says that parameters change or changed.
 func (w *world) eventTold(t *rapid.T) {
+	if w.clock.ahead != 0 {
+		return
+	}
 	w.did(t, "an event is told")
 	at := form.DateOf(w.now).AddDays(rapid.IntRange(0, 2).Draw(t, "days")).Midnight()
-	if at < w.history().Versions[0].From {
+	if at < w.history(t).Versions[0].From {
 		return
 	}
 	query := url.Values{"kind": {form.ParametersChanged.String()}, "at": {at.String()}, "malo": {rapid.SampledFrom([]string{"41373559241", "51238696781"}).Draw(t, "malo")}}
@@ -349,7 +428,7 @@ func (w *world) eventTold(t *rapid.T) {
 
 // lateImport brings what the meter itself remembers of the last gap.
 func (w *world) lateImport(t *rapid.T) {
-	if w.gap == 0 || w.gapEnd < w.gap || w.gapOf != w.meter {
+	if w.gap == 0 || w.gapEnd < w.gap || w.gapOf != w.meter || w.clock.ahead != 0 {
 		return
 	}
 	w.did(t, "a gap is filled by hand")
@@ -385,25 +464,115 @@ func (w *world) exchange(t *rapid.T) {
 	w.quarterly(rapid.IntRange(1, 8).Draw(t, "quarters"))
 }
 
+// noise is a line on which some telegrams are damaged.
+func (w *world) noise(t *rapid.T) {
+	w.did(t, "noise on the line")
+	for range rapid.IntRange(1, 12).Draw(t, "telegrams") {
+		w.now = meter.QuarterOf(w.now).Next().Time()
+		line := w.meter.AppendTelegram(nil, w.now)
+		n := rapid.IntRange(0, len(line)-1).Draw(t, "at")
+		sound := false
+		switch rapid.SampledFrom([]string{"a bit", "an end", "a beginning", "nothing", "before it"}).Draw(t, "what is lost") {
+		case "a bit":
+			line[n] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+		case "an end":
+			line = line[:max(n, 1)]
+		case "a beginning":
+			line = line[n:]
+			sound = n == 0
+		case "nothing":
+			sound = true
+		case "before it":
+			line = append(bytes.Repeat([]byte{byte(n)}, n), line...)
+			sound = true
+		}
+		if !w.hear(line) {
+			return
+		}
+		if sound {
+			w.boundaryRead()
+		}
+	}
+}
+
+// clockChanges is a time service that begins or ceases to set the clock.
 func (w *world) clockChanges(t *rapid.T) {
 	w.did(t, "the clock's quality changes")
-	w.clock.mu.Lock()
-	w.clock.changed = w.now
 	if w.clock.quality == meter.ClockSynchronised {
-		w.clock.quality = meter.ClockUnsynchronised
+		w.clock.set(w.now, meter.ClockUnsynchronised, w.clock.ahead)
 	} else {
-		w.clock.quality = meter.ClockSynchronised
+		w.clock.set(w.now, meter.ClockSynchronised, 0)
 	}
-	w.clock.mu.Unlock()
 	w.quarterly(rapid.IntRange(1, 8).Draw(t, "quarters"))
+}
+
+// jump is by how much a clock is set wrong: minutes, hours or days, ahead or back.
+func jump(t *rapid.T) time.Duration {
+	minutes := rapid.OneOf(rapid.IntRange(1, 60), rapid.IntRange(60, 24*60), rapid.IntRange(24*60+1, 60*24*60)).Draw(t, "minutes")
+	if rapid.Bool().Draw(t, "back") {
+		minutes = -minutes
+	}
+	return time.Duration(minutes) * time.Minute
+}
+
+// clockSetByHand is a clock that nobody vouches for any more, and wrong until the
+// time service gets through again.
+func (w *world) clockSetByHand(t *rapid.T) {
+	w.did(t, "the clock is set by hand")
+	w.clock.set(w.now, meter.ClockUnsynchronised, jump(t))
+	w.quarterly(rapid.IntRange(1, 40).Draw(t, "quarters"))
+}
+
+// clockLies is a clock that was right, and that for a while is wrong and calls
+// itself synchronised: not so long that it must be believed (docs/time.md).
+func (w *world) clockLies(t *rapid.T) {
+	w.quarterly(1)
+	if !w.clock.right(w.now) {
+		return
+	}
+	w.did(t, "the clock lies")
+	ahead := jump(t)
+	w.clock.set(w.now, meter.ClockSynchronised, ahead)
+	if ahead.Abs() > 24*time.Hour {
+		w.quarterly(rapid.IntRange(1, 2*96).Draw(t, "quarters"))
+	} else {
+		w.play(w.now.Truncate(time.Minute).Add(time.Minute).Sub(w.now), 1)
+		w.play(time.Minute, rapid.IntRange(1, 28).Draw(t, "for"))
+	}
+	w.clock.set(w.now, meter.ClockSynchronised, 0)
+	w.quarterly(rapid.IntRange(1, 16).Draw(t, "quarters"))
 }
 
 func (w *world) headEndChanges(t *rapid.T) {
 	w.did(t, "the head-end changes")
 	w.mu.Lock()
-	w.mode = rapid.SampledFrom([]string{"sound", "down", "500", "429", "301", "refuses", "supplier down"}).Draw(t, "mode")
+	w.mode = rapid.SampledFrom([]string{"sound", "down", "500", "429", "301", "refuses"}).Draw(t, "mode")
 	w.mu.Unlock()
 	w.quarterly(rapid.IntRange(1, 30).Draw(t, "quarters"))
+}
+
+// supplierChanges is a supplier's endpoint that dies, or is there again.
+func (w *world) supplierChanges(t *rapid.T) {
+	w.did(t, "the supplier's endpoint dies, or is back")
+	w.mu.Lock()
+	w.away = !w.away
+	w.mu.Unlock()
+	w.quarterly(rapid.IntRange(1, 200).Draw(t, "quarters"))
+}
+
+func (w *world) ballast() string { return filepath.Join(w.dir, "ballast") }
+
+// diskFull is a disk that has no room for a while, sometimes for longer than
+// memory holds.
+func (w *world) diskFull(t *rapid.T) {
+	if !w.small {
+		return
+	}
+	w.did(t, "the disk is full")
+	fill(t, w.ballast())
+	w.quarterly(rapid.OneOf(rapid.IntRange(1, 100), rapid.IntRange(1, 700)).Draw(t, "quarters"))
+	require.NoError(t, os.Remove(w.ballast()))
+	w.quarterly(2)
 }
 
 func (w *world) acknowledgementsLost(t *rapid.T) {
@@ -423,11 +592,21 @@ func (w *world) restart(t *rapid.T) {
 }
 
 // powerCut leaves the file as it is on the medium; what only memory knows is gone.
+// Many a clock is wrong when the power is back.
 func (w *world) powerCut(t *rapid.T) {
 	w.did(t, "power cuts")
 	w.mu.Lock()
-	w.freeze()
+	w.freeze(t)
 	w.mu.Unlock()
+	off := time.Duration(rapid.IntRange(0, 300).Draw(t, "minutes off")) * time.Minute
+	switch rapid.SampledFrom([]string{"a battery", "none", "stood still"}).Draw(t, "the clock has") {
+	case "none":
+		w.clock.set(w.now, meter.ClockUnsynchronised, time.Unix(0, 0).Sub(w.now.Add(off)))
+	case "stood still":
+		w.clock.set(w.now, meter.ClockUnsynchronised, w.clock.ahead-off)
+	}
+	w.now = w.now.Add(off)
+	w.clock.booted = w.now
 	w.revive()
 }
 
@@ -445,11 +624,11 @@ func (w *world) powerCutInADelivery(t *rapid.T) {
 }
 
 // freeze is the moment at which the power goes. w.mu is held.
-func (w *world) freeze() {
+func (w *world) freeze(t require.TestingT) {
 	delete(w.must, meter.QuarterOf(w.now)) // it may be decided in memory only
 	var err error
 	w.frozen, err = os.ReadFile(filepath.Join(w.dir, "store.db"))
-	require.NoError(w.t, err)
+	require.NoError(t, err)
 	w.dead = true
 }
 
@@ -467,11 +646,18 @@ func (w *world) revive() {
 	w.begin()
 }
 
-// factorChanges gives the agent a file with another transformer factor, which
-// holds from the next midnight on.
-func (w *world) factorChanges(t *rapid.T) {
-	w.did(t, "the contract changes")
-	w.configure(rapid.IntRange(1, 3).Draw(t, "factor"))
+// contractChanges gives the agent a file with another transformer factor or
+// another supplier, which holds from the next midnight on.
+func (w *world) contractChanges(t *rapid.T) {
+	factor, lf := w.factor, w.lf
+	if rapid.Bool().Draw(t, "supplier") {
+		w.did(t, "the supplier changes")
+		lf = rapid.SampledFrom(suppliers).Draw(t, "LF")
+	} else {
+		w.did(t, "the transformer changes")
+		factor = rapid.IntRange(1, 3).Draw(t, "factor")
+	}
+	w.configure(factor, lf)
 	w.restart(t)
 	w.quarterly(rapid.IntRange(1, 120).Draw(t, "quarters"))
 }
@@ -495,17 +681,27 @@ func (w *world) retry(t *rapid.T) {
 // Reach and Put are the head-end.
 func (w *world) Reach(context.Context, string) error { return nil }
 
-func (w *world) Put(_ context.Context, endpoint, id string, body []byte) deliver.Result {
+func (w *world) Put(_ context.Context, endpoint, id string, body []byte) (result deliver.Result) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	failed := func(status int, later time.Duration, why string) deliver.Result {
 		w.done["answer: "+why]++
+		delete(w.sound, endpoint)
 		return deliver.Result{Status: status, Cause: deliver.Answer, RetryAfter: later, Err: errors.New(why)}
 	}
+	defer func() {
+		if result.Status != 0 {
+			result.Date = w.now
+		}
+		if w.wrong != "" {
+			recover()
+			result = failed(0, 0, "a complaint")
+		}
+	}()
 	switch {
 	case w.dead:
 		return failed(0, 0, "the power is off")
-	case w.mode == "down", w.mode == "supplier down" && endpoint == "https://supplier.test":
+	case w.mode == "down", w.away && slices.ContainsFunc(suppliers, func(lf string) bool { return endpoint == endpointOf(lf) }):
 		return failed(0, 0, "connection refused")
 	case w.mode == "500":
 		return failed(500, 0, "500")
@@ -518,10 +714,11 @@ func (w *world) Put(_ context.Context, endpoint, id string, body []byte) deliver
 		w.refused[id] = true
 		return deliver.Result{Outcome: deliver.Refused, Status: 422, Cause: deliver.Answer, Err: errors.New("no")}
 	}
-	result := w.take(endpoint, id, body)
+	complain := (*complaint)(w)
+	result = w.take(complain, endpoint, id, body)
 	switch {
 	case w.cut:
-		w.freeze()
+		w.freeze(complain)
 		return failed(0, 0, "the power went")
 	case w.lose > 0:
 		w.lose--
@@ -530,21 +727,32 @@ func (w *world) Put(_ context.Context, endpoint, id string, body []byte) deliver
 	return result
 }
 
+// complaint keeps what the head-end finds wrong until the telegram is over: the
+// agent asks it, and a test fails in its own goroutine only.
+type complaint world
+
+func (c *complaint) Errorf(format string, args ...any) { c.wrong += fmt.Sprintf(format, args...) }
+func (c *complaint) FailNow()                          { panic(c.wrong) }
+
 // take is what docs/headend.md demands of a head-end. w.mu is held.
-func (w *world) take(endpoint, id string, body []byte) deliver.Result {
+func (w *world) take(t require.TestingT, endpoint, id string, body []byte) deliver.Result {
 	encoded, err := wire.Verify(body, &w.key.PublicKey)
-	require.NoError(w.t, err)
+	require.NoError(t, err)
 	p, err := wire.Decode(encoded)
-	require.NoError(w.t, err)
-	require.Equal(w.t, wire.ID(p), id)
+	require.NoError(t, err)
+	require.Equal(t, wire.ID(p), id)
 	if have, known := w.books[id]; known {
-		require.True(w.t, bytes.Equal(have.encoded, encoded), "%s again, with other content", id)
+		require.True(t, bytes.Equal(have.encoded, encoded), "%s again, with other content", id)
 		w.done["answer: 200"]++
 		return deliver.Result{Outcome: deliver.AlreadyStored, Status: 200}
 	}
-	require.NoError(w.t, w.history().Permits(p), "row %d for %s", p.Row, p.To)
-	require.False(w.t, w.now.Before(p.Period.To.Time()), "row %d came at %s, before its period %s ended", p.Row, w.now, p.Period)
-	require.Equal(w.t, p.To == form.LF && p.MaLo.String() == "41373559241", endpoint == "https://supplier.test", "row %d for %s went to %s", p.Row, p.To, endpoint)
+	require.NoError(t, w.history(t).Permits(p), "row %d for %s", p.Row, p.To)
+	require.False(t, w.now.Before(p.Period.To.Time()), "row %d came at %s, before its period %s ended", p.Row, w.now, p.Period)
+	want := "https://headend.test"
+	if p.To == form.LF && p.MaLo.String() == "41373559241" {
+		want = endpointOf(p.PartnerID.String())
+	}
+	require.Equal(t, want, endpoint, "where row %d for %s went", p.Row, p.To)
 	w.books[id] = delivery{encoded, p, w.now}
 	w.order = append(w.order, id)
 	w.done["answer: 201"]++
@@ -552,35 +760,102 @@ func (w *world) take(endpoint, id string, body []byte) deliver.Result {
 }
 
 // history is the contracts that the agent says held.
-func (w *world) history() *form.History {
+func (w *world) history(t require.TestingT) *form.History {
 	stored, err := w.store.Contracts()
-	require.NoError(w.t, err)
+	require.NoError(t, err)
 	versions, err := agent.ParseVersions(stored)
-	require.NoError(w.t, err)
+	require.NoError(t, err)
 	return &form.History{Versions: versions}
 }
 
 // check is what holds at any time: each reading that is kept is what that meter
-// showed at that instant, none is missing that must be there, and the journal is
-// whole.
+// showed at that instant, none is missing that must be there, none is of an
+// instant to come, the journal is whole, and what may leave does not wait.
 func (w *world) check(t *rapid.T) {
 	w.t = t
 	require.NoError(t, w.store.VerifyJournal())
-	kept := map[meter.Quarter]meter.DeviceID{}
-	for _, r := range w.readings(w.checked-1, meter.QuarterOf(w.now)) {
-		kept[r.Boundary] = r.Device
-		shown := w.truth[r.Device.String()].Shows(r.Boundary.Time().Add(r.Offset))
-		for _, v := range r.Registers {
-			require.True(t, shown[v.Code].Equal(v.Value), "%s at %s%+v: kept %s, it was %s", v.Code.Short(), r.Boundary, r.Offset, v.Value, shown[v.Code])
-		}
+	from := w.checked
+	for q := range w.must {
+		from = min(from, q)
 	}
+	kept := map[meter.Quarter]meter.DeviceID{}
+	for _, r := range w.readings(from-1, meter.QuarterOf(w.now)) {
+		kept[r.Boundary] = r.Device
+		w.requireTrue(&r)
+	}
+	require.Empty(t, w.readings(meter.QuarterOf(w.now.Add(time.Minute)).Next(), 1<<40), "at %s: readings out of nothing", w.now)
 	for q, device := range w.must {
 		if q < meter.QuarterOf(w.now) { // the last one may not be decided yet
-			require.Equal(t, device, kept[q], "the reading at %s", q)
+			if _, ok := kept[q]; !ok && w.lossTold(q) {
+				w.done["a reading lost, and told"]++
+				w.lost++
+			} else {
+				require.Equal(t, device, kept[q], "the reading at %s", q)
+			}
 			delete(w.must, q)
 		}
 	}
 	w.checked = meter.QuarterOf(w.now) - 1
+	w.requirePrompt()
+}
+
+// requireTrue holds a reading that is kept against what its meter showed.
+func (w *world) requireTrue(r *meter.BoundaryReading) {
+	shown := w.truth[r.Device.String()].Shows(r.Boundary.Time().Add(r.Offset))
+	for _, v := range r.Registers {
+		require.True(w.t, shown[v.Code].Equal(v.Value), "%s at %s%+v: kept %s, it was %s", v.Code.Short(), r.Boundary, r.Offset, v.Value, shown[v.Code])
+	}
+}
+
+// lossTold reports whether a boundary lies in a loss that is told.
+func (w *world) lossTold(q meter.Quarter) bool {
+	return slices.ContainsFunc(w.told(), func(n form.Notice) bool { return n.From <= q && q <= n.To })
+}
+
+// told are the losses of boundary readings that people or the head-end know of.
+func (w *world) told() (all []form.Notice) {
+	losses, err := w.store.Losses()
+	require.NoError(w.t, err)
+	for _, l := range losses {
+		all = append(all, form.Notice{Kind: l.Kind, From: meter.QuarterOf(l.From), To: meter.QuarterOf(l.To), Count: int(l.Count)})
+	}
+	for _, d := range w.books {
+		all = append(all, d.payload.Notices...) // the same in each until one is acknowledged
+	}
+	slices.SortFunc(all, func(a, b form.Notice) int { return cmp.Compare(a.From, b.From) })
+	return slices.Compact(slices.DeleteFunc(all, func(n form.Notice) bool { return n.Kind != agent.ReadingsLost }))
+}
+
+// requirePrompt holds that one dead endpoint delays no other: where one has been
+// sound for longer than any pause is, nothing waits that may leave.
+func (w *world) requirePrompt() {
+	const longest = 2 * time.Hour
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.mode != "sound" || w.lose > 0 || !w.clock.right(w.now) {
+		clear(w.sound)
+		return
+	}
+	endpoints := []string{"https://headend.test"}
+	for _, lf := range suppliers {
+		if w.away {
+			delete(w.sound, endpointOf(lf))
+		} else {
+			endpoints = append(endpoints, endpointOf(lf))
+		}
+	}
+	for _, e := range endpoints {
+		if _, ok := w.sound[e]; !ok {
+			w.sound[e] = w.now
+		}
+	}
+	require.NoError(w.t, w.store.Items(func(it buffer.Item) bool {
+		since, sound := w.sound[it.Endpoint]
+		if sound && it.State == buffer.Waiting && w.now.Sub(since) > longest {
+			require.False(w.t, w.now.Sub(it.NotBefore) > longest, "at %s %s %v waits, though %s is sound since %s, and it may leave since %s", w.now, it.ID, it.Label, it.Endpoint, since, it.NotBefore)
+		}
+		return true
+	}))
 }
 
 func (w *world) readings(from, to meter.Quarter) []meter.BoundaryReading {
@@ -594,12 +869,9 @@ func (w *world) readings(from, to meter.Quarter) []meter.BoundaryReading {
 func (w *world) allIsWell() {
 	t := w.t
 	w.mu.Lock()
-	w.mode, w.lose, w.cut = "sound", 0, false
+	w.mode, w.away, w.lose, w.cut = "sound", false, 0, false
 	w.mu.Unlock()
-	w.clock.mu.Lock()
-	w.clock.quality = meter.ClockSynchronised
-	w.clock.changed = w.now
-	w.clock.mu.Unlock()
+	w.clock.set(w.now, meter.ClockSynchronised, 0)
 	w.quarterly(8)
 	w.check(t)
 	w.retry(t)
@@ -607,6 +879,14 @@ func (w *world) allIsWell() {
 	w.quarterly(int(form.DateOf(w.now).AddDays(2).Midnight()-meter.QuarterOf(w.now)) - 2) // late in an evening
 	w.check(t)
 	require.NoError(t, w.store.Flush())
+	for _, r := range w.readings(0, meter.QuarterOf(w.now)) { // also what was dated late
+		w.requireTrue(&r)
+	}
+	told := 0
+	for _, n := range w.told() {
+		told += n.Count
+	}
+	require.GreaterOrEqual(t, told, w.lost, "of the readings lost, so many are told")
 
 	require.NoError(t, w.store.Items(func(it buffer.Item) bool {
 		require.Equal(t, buffer.Acknowledged, it.State, "at %s: %s, from %s, due %s, made %s %v: %s", w.now, it.ID, it.NotBefore, it.Due, it.Created, it.Label, it.LastError)
@@ -622,7 +902,7 @@ func (w *world) allIsWell() {
 		to     form.Role
 		period form.Period
 	}
-	h := w.history()
+	h := w.history(t)
 	revisions := map[what][]string{}
 	for _, id := range w.order {
 		p := w.books[id].payload
@@ -646,13 +926,15 @@ func (w *world) allIsWell() {
 		}
 	}
 	first := h.Versions[0].From
-	for _, d := range h.Plan(form.DateOf(first.Time()), form.DateOf(w.now)) {
+	for _, d := range h.Plan(form.DateOf(first.Time()), form.DateOf(w.now).AddDays(62)) {
 		if d.Period.To > form.DateOf(w.now).Midnight() {
 			continue
 		}
 		key := what{d.Row, d.MaLo, d.To, d.Period}
 		p := last[key]
+		receiver, _ := h.Governing(d.Period).Location(d.MaLo).Receiver(d.To)
 		require.NotNil(t, p, "row %d of %s for %s, %s, due %s: never came", d.Row, d.MaLo, d.To, d.Period, d.At)
+		require.Equal(t, receiver.PartnerID, p.PartnerID)
 		diff, err := h.Verify(p, w.readings(d.Period.From-62*96, d.Period.To))
 		require.NoError(t, err)
 		if diff != nil {
