@@ -339,7 +339,7 @@ func (m *model) retain(p buffer.Policy) {
 	cutoff := m.now.Add(-p.Evidence)
 	maps.DeleteFunc(m.notes, func(_ string, n buffer.Note) bool { return n.Done && n.At < meter.QuarterOf(cutoff) })
 	maps.DeleteFunc(m.items, func(_ string, it buffer.Item) bool {
-		return (it.State == buffer.Acknowledged || it.State == buffer.GivenUp) && it.Settled.Before(cutoff)
+		return (it.State == buffer.Acknowledged || it.State == buffer.GivenUp) && it.Settled.Before(cutoff) && it.Created.Before(cutoff)
 	})
 	for len(m.journal) > 0 && m.journal[0].At.Before(cutoff) {
 		m.journal = m.journal[1:]

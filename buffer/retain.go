@@ -201,7 +201,9 @@ func (s *Store) loseBoundaries(meterName string, before meter.Quarter, limit int
 func (s *Store) retainItems(now time.Time, p Policy, r *Retained) error {
 	var forget []string
 	if err := s.Items(func(it Item) bool {
-		if (it.State == Acknowledged || it.State == GivenUp) && it.Settled.Before(now.Add(-p.Evidence)) {
+		// Settled by a clock that was behind, perhaps: not before it was made.
+		old := it.Settled.Before(now.Add(-p.Evidence)) && it.Created.Before(now.Add(-p.Evidence))
+		if (it.State == Acknowledged || it.State == GivenUp) && old {
 			forget = append(forget, it.ID)
 		}
 		return true

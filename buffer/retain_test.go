@@ -54,6 +54,22 @@ func TestRetention(t *testing.T) {
 			}
 		}
 	})
+	t.Run("remembers an item for as long after it was made as after it was settled, whatever clock settled it", func(t *testing.T) {
+		s := open(t)
+		it := item(1)
+		require.NoError(t, s.Build("x", day0, []buffer.Item{it}))
+		require.NoError(t, s.Acknowledge(it.ID, time.Unix(0, 0)))
+		for _, now := range []time.Time{it.Created.Add(day), it.Created.Add(buffer.EvidenceCeiling)} {
+			_, err := s.Retain(now, buffer.Policy{})
+			require.NoError(t, err)
+			_, found, err := s.Item(it.ID)
+			require.NoError(t, err)
+			require.True(t, found, "at %s", now)
+		}
+		r, err := s.Retain(it.Created.Add(buffer.EvidenceCeiling+day), buffer.Policy{})
+		require.NoError(t, err)
+		require.EqualValues(t, 1, r.Items)
+	})
 	t.Run("drops at the legal ceiling what nobody took, and says so", func(t *testing.T) {
 		s := open(t)
 		require.NoError(t, buffer.Fill(s.Store, "main", day0, day0+10, reading))

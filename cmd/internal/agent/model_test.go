@@ -508,7 +508,7 @@ func (w *world) clockChanges(t *rapid.T) {
 
 // jump is by how much a clock is set wrong: minutes, hours or days, ahead or back.
 func jump(t *rapid.T) time.Duration {
-	minutes := rapid.OneOf(rapid.IntRange(1, 60), rapid.IntRange(60, 24*60), rapid.IntRange(24*60+1, 60*24*60)).Draw(t, "minutes")
+	minutes := rapid.OneOf(rapid.IntRange(1, 60), rapid.IntRange(60, 24*60), rapid.IntRange(24*60+1, 200*24*60)).Draw(t, "minutes")
 	if rapid.Bool().Draw(t, "back") {
 		minutes = -minutes
 	}
@@ -875,6 +875,11 @@ func (w *world) allIsWell() {
 	w.quarterly(8)
 	w.check(t)
 	w.retry(t)
+	// A payload is looked at again in each step, and on a gateway there is one each second.
+	w.quarterly(96 + 8)
+	items := 0
+	require.NoError(t, w.store.Items(func(buffer.Item) bool { items++; return true }))
+	w.play(time.Second, items)
 	w.quarterly(6 * 96)                                                                   // past the long weekends, and the pauses of all that failed
 	w.quarterly(int(form.DateOf(w.now).AddDays(2).Midnight()-meter.QuarterOf(w.now)) - 2) // late in an evening
 	w.check(t)
