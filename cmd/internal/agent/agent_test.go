@@ -240,6 +240,7 @@ func (b *bench) requireDelivered(dues []form.Due) {
 }
 
 func TestAgentDeliversWhatIsDueInTime(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	until := form.Date{Year: 2026, Month: time.November, Day: 3}.At(12, 30)
 	b.play(b.home.Since(), until)
@@ -272,6 +273,7 @@ func TestAgentDeliversWhatIsDueInTime(t *testing.T) {
 }
 
 func TestAgentGoesOnWhereItStopped(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	until := form.Date{Year: 2026, Month: time.November, Day: 3}.At(12, 30)
 	for at := b.home.Since(); at.Before(until); at = at.Add(17 * time.Hour) {
@@ -287,6 +289,7 @@ func TestAgentGoesOnWhereItStopped(t *testing.T) {
 }
 
 func TestAgentKeepsWhatADeadHeadEndDoesNotTake(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	from, to := began.AddDays(3).At(4, 0), began.AddDays(6).At(4, 0)
 	sound := b.answer
@@ -324,6 +327,7 @@ func TestAgentKeepsWhatADeadHeadEndDoesNotTake(t *testing.T) {
 }
 
 func TestAgentSetsAsideWhatIsRefusedForGood(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	sound := b.answer
 	b.answer = func(endpoint, id string, now time.Time) deliver.Result {
@@ -356,6 +360,7 @@ func TestAgentSetsAsideWhatIsRefusedForGood(t *testing.T) {
 // A lost acknowledgement: the payload is there, the agent does not know, tries
 // again and learns it with a 200.
 func TestAgentSurvivesLostAcknowledgements(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	stored := map[string]bool{}
 	sound := b.answer
@@ -375,6 +380,7 @@ func TestAgentSurvivesLostAcknowledgements(t *testing.T) {
 
 // What a register that falls and a head-end that was away leave in the journal.
 func TestJournalTellsWhatWasWrong(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.play(b.home.Since(), began.At(12, 0))
 	b.home = sim.NewHousehold(sim.Options{Seed: 7, Since: began.At(12, 0)}) // begins at zero again
@@ -392,6 +398,7 @@ func TestJournalTellsWhatWasWrong(t *testing.T) {
 }
 
 func TestAgentBeginsANewSeriesWithANewDevice(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	exchange := began.AddDays(1).At(10, 7)
 	b.play(b.home.Since(), exchange)
@@ -434,6 +441,7 @@ func TestAgentBeginsANewSeriesWithANewDevice(t *testing.T) {
 // A full disk: the agent reads on, says so, and stores what waited as soon as
 // there is room.
 func TestAgentReadsOnWhileTheDiskIsFull(t *testing.T) {
+	t.Parallel()
 	disk := smallDisk(t)
 	b := newBenchIn(t, disk)
 	full, room, until := began.AddDays(1).At(0, 0), began.AddDays(3).At(20, 0), began.AddDays(7).At(12, 0)
@@ -470,6 +478,7 @@ func TestAgentReadsOnWhileTheDiskIsFull(t *testing.T) {
 // A disk that is full is named with the first thing that it does not take, and
 // not with the next quarter hour only.
 func TestAFullDiskIsNamedBeforeAReadingWaits(t *testing.T) {
+	t.Parallel()
 	disk := smallDisk(t)
 	b := newBenchIn(t, disk)
 	a := b.play(b.home.Since(), began.AddDays(1).At(10, 0))
@@ -525,6 +534,7 @@ func fill(t require.TestingT, path string) {
 // nothing: what was read meanwhile is dated when the clock is right again, and
 // says that it was not.
 func TestAgentDisbelievesAClockThatRanAway(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	from, to := began.AddDays(1).At(10, 0), began.AddDays(1).At(10, 40)
 	b.distort = func(s meter.Stamp) meter.Stamp {
@@ -551,6 +561,7 @@ func TestAgentDisbelievesAClockThatRanAway(t *testing.T) {
 // Even one that is synchronised to a wrong source does not silence the gateway
 // for as long as it was ahead.
 func TestAgentGoesOnAfterAClockThatWasAhead(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.play(b.home.Since(), began.AddDays(1).At(10, 0))
 	from, to := began.AddDays(1).At(10, 1), began.AddDays(1).At(10, 20)
@@ -568,6 +579,7 @@ func TestAgentGoesOnAfterAClockThatWasAhead(t *testing.T) {
 // A market location that is new in the contract gets nothing from before it, nor
 // its supplier; the one that it takes the place of gets all up to then.
 func TestNewMarketLocationBeginsWithItsContract(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	changed := began.AddDays(4).At(15, 0)
 	b.play(b.home.Since(), changed)
@@ -603,6 +615,7 @@ func TestNewMarketLocationBeginsWithItsContract(t *testing.T) {
 // As on a gateway: senders beside the reading, a slow head-end, questions
 // meanwhile, and a stop in the middle of it all.
 func TestAgentDeliversBesideReading(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	sound := b.answer
 	b.answer = func(string, string, time.Time) deliver.Result {
@@ -639,6 +652,7 @@ func TestAgentDeliversBesideReading(t *testing.T) {
 }
 
 func TestControlSocketAnswers(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	a := b.play(b.home.Since(), began.AddDays(3).At(12, 0))
 	socket := filepath.Join(t.TempDir(), "s")

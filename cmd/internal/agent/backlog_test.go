@@ -70,9 +70,8 @@ type outage struct {
 
 // newOutage reads the meters from one instant to another without a head-end, a
 // telegram each minute. The head-end is there at the end.
-func newOutage(t testing.TB, from, until time.Time) *outage {
+func newOutage(t testing.TB, dir string, from, until time.Time) *outage {
 	t.Helper()
-	dir := t.TempDir()
 	o := &outage{}
 	pki, err := authority.Create(filepath.Join(dir, "pki"))
 	require.NoError(t, err)
@@ -203,8 +202,9 @@ var (
 // What waited for a month arrives once, over one connection: the newest day first,
 // then from old to new.
 func TestABacklogIsDeliveredInOrderOverOneConnection(t *testing.T) {
+	t.Parallel()
 	awayFrom := awayFrom.AddDate(0, 0, 13) // a commit for each quarter hour takes its time
-	o := newOutage(t, awayFrom, backAgain)
+	o := newOutage(t, quickDir(t), awayFrom, backAgain)
 	before := o.connections.Load()
 	o.play(t, backAgain.Add(time.Hour), backAgain.Add(time.Hour))
 
@@ -249,7 +249,7 @@ func TestABacklogIsDeliveredInOrderOverOneConnection(t *testing.T) {
 func BenchmarkBacklog(b *testing.B) {
 	for range b.N {
 		b.StopTimer()
-		o := newOutage(b, awayFrom, backAgain)
+		o := newOutage(b, b.TempDir(), awayFrom, backAgain)
 		run := o.agent(b, &stream{meter: sim.NewMeter(o.home, sim.Models[0], sim.Models[0].Device), next: backAgain.Add(time.Hour), until: backAgain.Add(time.Hour)})
 		b.StartTimer()
 		run()
@@ -265,9 +265,10 @@ func BenchmarkBacklog(b *testing.B) {
 // The real thing once more: a head-end that stores and whose answer is lost, three
 // times. It is asked again until its answer comes through, and has it once.
 func TestALostAcknowledgementLeadsToNoSecondValue(t *testing.T) {
+	t.Parallel()
 	from := form.Date{Year: 2026, Month: time.November, Day: 13}.At(0, 0) // a Friday
 	back := form.Date{Year: 2026, Month: time.November, Day: 16}.At(15, 0)
-	o := newOutage(t, from, back)
+	o := newOutage(t, quickDir(t), from, back)
 	require.NoError(t, o.headend.SetFaults(headend.Faults{LoseAck: true, Times: 3}))
 	o.play(t, back.Add(time.Hour), back.Add(6*time.Hour))
 	require.Zero(t, o.headend.Faults(), "it has lost three")

@@ -39,9 +39,10 @@ func (pipe) Live() bool     { return true }
 func (pipe) String() string { return "pipe" }
 
 // As on a gateway: readers, senders and the second hand side by side, a meter
-// that speaks every few seconds at 9600 baud, power cuts, clocks set late, and
+// that speaks every ten seconds at 9600 baud, power cuts, clocks set late, and
 // months between the two changes of summer time.
 func TestAgentLivesThroughBothChangesOfSummerTime(t *testing.T) {
+	t.Parallel()
 	b := newLives(t)
 	at := func(month time.Month, day, hour, minute int) time.Time {
 		year := 2026
@@ -67,6 +68,7 @@ func TestAgentLivesThroughBothChangesOfSummerTime(t *testing.T) {
 			{at: at(time.March, 28, 2, 10), sync: true},
 		}},
 	}
+	const interval = 10 * time.Second
 	b.home = sim.NewHousehold(sim.Options{Seed: 7, Since: boots[0].from})
 	require.NoError(t, b.store.Close())
 	synctest.Test(t, func(t *testing.T) {
@@ -84,7 +86,7 @@ func TestAgentLivesThroughBothChangesOfSummerTime(t *testing.T) {
 			a.ReadFrom(pipe{func(line net.Conn) {
 				go func() {
 					defer line.Close()
-					head := sim.Head{Meter: m, From: clock.truth().Truncate(time.Second), Interval: 5 * time.Second}
+					head := sim.Head{Meter: m, From: clock.truth().Truncate(time.Second), Interval: interval}
 					head.Run(ctx, line)
 				}()
 			}})
@@ -96,7 +98,7 @@ func TestAgentLivesThroughBothChangesOfSummerTime(t *testing.T) {
 	})
 	b.t = t
 	b.reopen()
-	b.requireTruth(t, boots, 5*time.Second, 30*time.Second)
+	b.requireTruth(t, boots, interval, 30*time.Second)
 	days := map[int]int{}
 	for _, p := range b.payloads {
 		if p.Row == 5 && p.To == form.NB {
@@ -111,6 +113,7 @@ func TestAgentLivesThroughBothChangesOfSummerTime(t *testing.T) {
 // The clock is set while the meter is silent, and the day is built without what
 // was read before. When the meter speaks again that is dated, and the day corrected.
 func TestAgentCorrectsWhatWasBuiltBeforeReadingsWereDated(t *testing.T) {
+	t.Parallel()
 	b := newLives(t)
 	day := form.Date{Year: 2026, Month: time.November, Day: 4} // a Wednesday
 	life := boot{from: day.At(20, 0), until: day.AddDays(1).At(13, 0), begins: never, changes: []change{{at: day.At(23, 50), sync: true}}}
@@ -163,6 +166,7 @@ func TestAgentCorrectsWhatWasBuiltBeforeReadingsWereDated(t *testing.T) {
 }
 
 func TestSystemClockCountsBesideTheClock(t *testing.T) {
+	t.Parallel()
 	var c agent.SystemClock
 	a := c.Now()
 	b := c.Now()

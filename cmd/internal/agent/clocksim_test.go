@@ -264,6 +264,7 @@ var never = time.Unix(0, 0)
 // A board without a battery: on from 9:58 in 1970, and 40 minutes later the time
 // service gets through.
 func TestAgentDatesWhatWasReadBeforeTheClockWasSet(t *testing.T) {
+	t.Parallel()
 	b := newLives(t)
 	from := began.AddDays(1).At(9, 58)
 	set := from.Add(40*time.Minute + 17*time.Second)
@@ -288,6 +289,7 @@ func TestAgentDatesWhatWasReadBeforeTheClockWasSet(t *testing.T) {
 // the power went, a time service that comes late or not at all, and one that
 // lies for a while.
 func TestAgentLivesHalfAYearWithABadClock(t *testing.T) {
+	t.Parallel()
 	b := newLives(t)
 	at := func(month time.Month, day, hour, minute int) time.Time {
 		year := 2026
@@ -354,6 +356,7 @@ func TestAgentLivesHalfAYearWithABadClock(t *testing.T) {
 // Whatever happens to the clock: what is kept and delivered is true, once, and
 // what is absent has a reason.
 func TestAgentKeepsToTheTruthWhateverTheClockDoes(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		b := newLives(t)
 		defer b.store.Close()
@@ -413,6 +416,7 @@ func TestAgentKeepsToTheTruthWhateverTheClockDoes(t *testing.T) {
 // A clock that is years ahead for two days, and calls itself synchronised, makes
 // no payloads of years to come and erases nothing.
 func TestAgentWaitsForAClockThatIsFarAhead(t *testing.T) {
+	t.Parallel()
 	b := newLives(t)
 	from := began.At(0, 0)
 	lie := began.AddDays(4).At(10, 5)
@@ -427,6 +431,7 @@ func TestAgentWaitsForAClockThatIsFarAhead(t *testing.T) {
 
 // What is held is what was read, a reading each twelve seconds.
 func TestAgentHoldsReadingsAsTheyAre(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		at := meter.Stamp{Time: never.UTC(), Elapsed: time.Second}
 		var readings []meter.Reading
@@ -469,6 +474,7 @@ func (b *lives) happenings(kind, detail string) (all []string) {
 
 // The meter's count of seconds is no use, but the host has counted as well.
 func TestAgentDatesWithoutAMetersCount(t *testing.T) {
+	t.Parallel()
 	from := began.AddDays(1).At(9, 58)
 	holley, err := sim.FindModel("holley")
 	require.NoError(t, err)
@@ -504,6 +510,7 @@ func TestAgentDatesWithoutAMetersCount(t *testing.T) {
 // Where only the meter counts, its count is believed as far as two instants of
 // a good clock, one before and one after, bear it out.
 func TestAgentDatesByTheMetersCountWhereTwoInstantsBearItOut(t *testing.T) {
+	t.Parallel()
 	from := began.AddDays(1).At(0, 0)
 	boots := []boot{
 		{from: from, until: from.Add(3 * time.Hour), begins: from, changes: []change{{at: from, sync: true}}},
@@ -529,6 +536,7 @@ func TestAgentDatesByTheMetersCountWhereTwoInstantsBearItOut(t *testing.T) {
 // Memory is bounded: after more than a week without a clock the oldest readings
 // have given way, and that is told with its span when the span is known.
 func TestAgentTellsWhichReadingsGaveWay(t *testing.T) {
+	t.Parallel()
 	b := newLives(t)
 	from := began.At(0, 0)
 	set := from.AddDate(0, 0, 9)
@@ -556,6 +564,7 @@ func TestAgentTellsWhichReadingsGaveWay(t *testing.T) {
 // A clock that goes on saying something else is believed in the end: the time
 // service knows better, and nobody else sets it. What is kept stays.
 func TestAgentGivesInToAClockThatStaysSynchronised(t *testing.T) {
+	t.Parallel()
 	b := newLives(t)
 	from := began.At(0, 0)
 	lie, right := began.AddDays(1).At(10, 5), began.AddDays(1).At(12, 5)
@@ -589,6 +598,7 @@ func TestAgentGivesInToAClockThatStaysSynchronised(t *testing.T) {
 // was twenty hours ahead. When they come, what was said of them is corrected: once
 // for each day and receiver, and with every quarter hour that was read.
 func TestAgentCorrectsWhatAClockThatWasAheadHadBuilt(t *testing.T) {
+	t.Parallel()
 	b := newLives(t)
 	from := began.At(0, 0)
 	lie, right := began.AddDays(4).At(10, 5), began.AddDays(4).At(11, 5) // built up to Wednesday

@@ -152,6 +152,7 @@ func (b *bench) contract() *form.Contract {
 const supplier, supplierNow = `role = "LF", partner_id = "9900357000004", endpoint = "https://supplier.test"`, `role = "LF", partner_id = "9900357000099", endpoint = "https://other-supplier.test"`
 
 func TestChangedContractHoldsFromItsMidnight(t *testing.T) {
+	t.Parallel()
 	day := func(s string) form.Date {
 		d, err := form.ParseDate(s)
 		require.NoError(t, err)
@@ -186,6 +187,7 @@ func TestChangedContractHoldsFromItsMidnight(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := newBench(t)
 			b.home = sim.NewHousehold(sim.Options{Seed: 7, Since: day(x.since).At(0, 0)})
 			if x.before != nil {
@@ -216,6 +218,7 @@ func TestChangedContractHoldsFromItsMidnight(t *testing.T) {
 
 // What is due to the old supplier after the change still goes to his address.
 func TestOldSupplierGetsWhatIsHisWhereHeIs(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	went := map[string]string{}
 	sound := b.answer
@@ -255,6 +258,7 @@ func TestOldSupplierGetsWhatIsHisWhereHeIs(t *testing.T) {
 // A correction of what the old supplier had is his, and goes where he was, though
 // all of his time was built long before this start.
 func TestOldSupplierGetsTheCorrectionOfWhatHeHad(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	went := map[string]string{}
 	sound := b.answer
@@ -287,6 +291,7 @@ func TestOldSupplierGetsTheCorrectionOfWhatHeHad(t *testing.T) {
 }
 
 func TestContractConfiguredAheadAndReplacedNeverHolds(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	first := b.contract()
 	noon := func(days int) time.Time { return began.AddDays(days).At(12, 0) }
@@ -312,6 +317,7 @@ func TestContractConfiguredAheadAndReplacedNeverHolds(t *testing.T) {
 // A file that was put in its place a day too late, with the day that was meant:
 // what is built stays built, and the log and the journal say so.
 func TestContractNeverHoldsFromBeforeWhatIsBuilt(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	first := b.contract()
 	changed := began.AddDays(4).At(15, 0) // the days up to the 27th, 00:00, are built
@@ -328,6 +334,7 @@ func TestContractNeverHoldsFromBeforeWhatIsBuilt(t *testing.T) {
 // A store of a program that kept no versions: nothing is sent twice or left out,
 // and what its series began with stays.
 func TestContractOfAStoreWithoutVersionsBeginsWithItsSeries(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.play(b.home.Since(), began.AddDays(5).At(15, 0))
 	require.NoError(t, b.store.ForgetContracts(-1))
@@ -340,6 +347,7 @@ func TestContractOfAStoreWithoutVersionsBeginsWithItsSeries(t *testing.T) {
 // A meter that gets another name is another meter to the readings, and the same to
 // who gets them: not a quarter hour is missing.
 func TestRenamedMeterLosesNothing(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	first := b.contract()
 	changed := began.AddDays(1).At(15, 0)
@@ -354,6 +362,7 @@ func TestRenamedMeterLosesNothing(t *testing.T) {
 // Another gateway at the same point, under another id: the head-end has each
 // quarter hour from one of them, and both from none.
 func TestGatewayExchangeNeitherRepeatsNorCollides(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	pki, err := authority.Create(filepath.Join(dir, "pki"))
 	require.NoError(t, err)
@@ -429,6 +438,7 @@ func TestGatewayExchangeNeitherRepeatsNorCollides(t *testing.T) {
 // contract that it was built by, versions ascend, none is longer ahead than the
 // newest file says, and the same file again changes nothing.
 func TestSuccessionKeepsWhatIsBuilt(t *testing.T) {
+	t.Parallel()
 	parsed, err := config.ParseContract([]byte("[readings]\noffset_limit = \"27s\"\n" + roofedText))
 	require.NoError(t, err)
 	rapid.Check(t, func(t *rapid.T) {

@@ -49,6 +49,7 @@ func (b *bench) playWithGap(until time.Time) *agent.Agent {
 }
 
 func TestLateReadingsCorrectWhatWasSent(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	until := form.Date{Year: 2026, Month: time.November, Day: 2}.At(12, 30)
 	c := inside(b.playWithGap(until))
@@ -100,6 +101,7 @@ func TestLateReadingsCorrectWhatWasSent(t *testing.T) {
 }
 
 func TestWhatIsPreliminaryIsSettledOnThe8th(t *testing.T) {
+	t.Parallel()
 	for _, interpolates := range []bool{false, true} {
 		t.Run(fmt.Sprintf("interpolate=%v", interpolates), func(t *testing.T) {
 			b := newBench(t)
@@ -146,6 +148,7 @@ func TestWhatIsPreliminaryIsSettledOnThe8th(t *testing.T) {
 }
 
 func TestTableThatContradictsIsRefused(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	c := inside(b.playWithGap(began.AddDays(5).At(15, 0)))
 	device := sim.Models[0].Device
@@ -187,6 +190,7 @@ func TestTableThatContradictsIsRefused(t *testing.T) {
 // A new gateway at the same point takes the readings of the one before it: its
 // months then have their past, and what that one sent it does not send again.
 func TestNewGatewayTakesWhatTheOldOneRead(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	exchanged := began.AddDays(5).At(14, 7)
 	b.play(b.home.Since(), exchanged)
@@ -228,6 +232,7 @@ func (b *bench) agentAt(at time.Time) *agent.Agent {
 // A cut between the readings' commit and the corrections': they are made at the
 // next start.
 func TestCorrectionsOutliveAPowerCut(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	until := began.AddDays(6).At(12, 0)
 	b.playWithGap(until)

@@ -26,6 +26,7 @@ func (b *bench) decommission(c *control.Client) (f control.Farewell) {
 // From the decision on nothing is read, and all that is due up to there is built,
 // also what is preliminary for good.
 func TestGatewayThatEndsSendsWhatIsDueUpToThere(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	until := form.Date{Year: 2026, Month: time.November, Day: 4}.At(15, 7)
 	a := b.playWithGap(until)
@@ -79,6 +80,7 @@ func TestGatewayThatEndsSendsWhatIsDueUpToThere(t *testing.T) {
 
 // What was refused for good waits for a person also when the gateway ends.
 func TestRefusedPayloadsKeepAGatewayFromEnding(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.answer = func(string, string, time.Time) deliver.Result {
 		return deliver.Result{Outcome: deliver.Refused, Status: 422, Err: errors.New("no such contract")}
@@ -95,6 +97,7 @@ func TestRefusedPayloadsKeepAGatewayFromEnding(t *testing.T) {
 
 // Erasing reaches what links name, and leaves what is not the gateway's.
 func TestErasingReachesEveryFile(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	state, elsewhere := b.config.Gateway.StateDir, filepath.Join(t.TempDir(), "key.pem")
 	identity := agent.IdentityDir(b.config)

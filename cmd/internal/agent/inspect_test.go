@@ -42,6 +42,7 @@ func (b *bench) journal(kind string) (entries []buffer.Entry) {
 }
 
 func TestPeopleDecideAboutWhatWasRefused(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	sound := b.answer
 	b.answer = func(endpoint, id string, now time.Time) deliver.Result {
@@ -100,6 +101,7 @@ func TestPeopleDecideAboutWhatWasRefused(t *testing.T) {
 }
 
 func TestJournalSaysWhatLeftAndWhy(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.play(b.home.Since(), began.AddDays(4).At(12, 0))
 	delivered := b.journal(agent.Delivered)
@@ -116,6 +118,7 @@ func TestJournalSaysWhatLeftAndWhy(t *testing.T) {
 }
 
 func TestNobodyLooksUnseen(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	c := inside(b.play(b.home.Since(), began.AddDays(1).At(1, 0)))
 	for _, path := range []string{control.ReadingsPath + "?format=csv", control.DumpPath} {
@@ -141,6 +144,7 @@ func TestNobodyLooksUnseen(t *testing.T) {
 }
 
 func TestQuestionsThatMakeNoSense(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	c := inside(b.play(b.home.Since(), began.At(2, 0)))
 	for path, want := range map[string]string{
@@ -161,6 +165,7 @@ func TestQuestionsThatMakeNoSense(t *testing.T) {
 
 // The anchor that retention signs is checked with the gateway's own key.
 func TestVerdictOnTheJournal(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	a := b.play(b.home.Since(), began.AddDays(4).At(12, 0))
 	verdict := func(c *control.Client) (v control.JournalVerdict) {

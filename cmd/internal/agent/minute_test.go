@@ -8,6 +8,7 @@ import (
 )
 
 func TestAgentKeepsMinutesOnlyWhereTheyAreWanted(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	from := b.home.Since()
 	b.play(from, from.Add(time.Hour))

@@ -62,7 +62,7 @@ func (b *bench) moments(row form.RowNumber) map[time.Time][]form.Value {
 	got := map[time.Time][]form.Value{}
 	for _, p := range b.payloads {
 		if p.Row == row {
-			require.NotContains(b.t, got, p.Moment)
+			require.Empty(b.t, got[p.Moment], p.Moment)
 			require.Equal(b.t, form.NB, p.To)
 			got[p.Moment] = p.Values
 		}
@@ -113,6 +113,7 @@ func (b *bench) requireRow9(want map[time.Time]string) {
 }
 
 func TestRow9GoesOnTheClockAndAtCrossings(t *testing.T) {
+	t.Parallel()
 	b := newRoof(t, crossing)
 	endpoints := map[string]bool{}
 	sound := b.answer
@@ -181,6 +182,7 @@ func keys(m map[string]string) (all []string) {
 // Where the power stood outlives the agent: a restart between two readings
 // neither loses a crossing nor repeats one.
 func TestCrossingsSurviveRestarts(t *testing.T) {
+	t.Parallel()
 	b := newRoof(t, crossing)
 	until := began.AddDays(2).At(12, 7)
 	for at := b.home.Since(); !at.After(until); at = at.Add(37 * time.Minute) {
@@ -195,6 +197,7 @@ func TestCrossingsSurviveRestarts(t *testing.T) {
 }
 
 func TestNoPowerIsNotZero(t *testing.T) {
+	t.Parallel()
 	b := newRoof(t, crossing)
 	b.model = "itron" // whole kWh, no power
 	b.play(b.home.Since(), began.At(14, 0))
@@ -206,6 +209,7 @@ func TestNoPowerIsNotZero(t *testing.T) {
 }
 
 func TestMomentWithoutAReadingNearIsMissing(t *testing.T) {
+	t.Parallel()
 	b := newRoof(t, crossing)
 	b.play(b.home.Since(), began.At(10, 3))
 	b.play(began.At(10, 31), began.At(10, 50)) // 10:15 passed unseen, 10:30 is too far off
@@ -217,6 +221,7 @@ func TestMomentWithoutAReadingNearIsMissing(t *testing.T) {
 
 // A meter that says nothing makes no figure, and that is told in time.
 func TestSilentMeterHasNoPower(t *testing.T) {
+	t.Parallel()
 	b := newRoof(t, crossing)
 	b.play(b.home.Since(), began.At(10, 0))
 	clear(b.payloads)
@@ -253,6 +258,7 @@ func TestSilentMeterHasNoPower(t *testing.T) {
 }
 
 func TestFigureOfAClockThatLostItsSourceIsUnusable(t *testing.T) {
+	t.Parallel()
 	b := newRoof(t, crossing)
 	lost := began.At(9, 7)
 	b.distort = func(s meter.Stamp) meter.Stamp {
@@ -276,6 +282,7 @@ func TestFigureOfAClockThatLostItsSourceIsUnusable(t *testing.T) {
 
 // A figure whose instant nobody believes says nothing.
 func TestNoMomentByAClockThatIsNotBelieved(t *testing.T) {
+	t.Parallel()
 	b := newRoof(t, crossing)
 	b.play(b.home.Since(), began.At(8, 59))
 	clear(b.payloads)
@@ -288,6 +295,7 @@ func TestNoMomentByAClockThatIsNotBelieved(t *testing.T) {
 }
 
 func TestRow9OnDemand(t *testing.T) {
+	t.Parallel()
 	b := newRoof(t, "")
 	roof := b.config.Contract.MarketLocations[1].MaLo
 	at := began.At(13, 1)
@@ -312,6 +320,7 @@ func TestRow9OnDemand(t *testing.T) {
 }
 
 func TestGridStateGoesWhereItWasOrdered(t *testing.T) {
+	t.Parallel()
 	b := newRoof(t, "[market_location.grid_state]\nevery = \"15m\"\nbecause = \"eeg_kwkg_plant\"\n")
 	b.model = "easymeter"
 	until := began.At(6, 0)
@@ -336,6 +345,7 @@ func TestGridStateGoesWhereItWasOrdered(t *testing.T) {
 // given up is told, and the newest arrive. A head-end that refuses them all for
 // good is no worse.
 func TestMomentsThatWaitAreBounded(t *testing.T) {
+	t.Parallel()
 	b := newRoof(t, strings.Replace(crossing, "15m", "1m", 1))
 	sound := b.answer
 	away := true
@@ -360,7 +370,7 @@ func TestMomentsThatWaitAreBounded(t *testing.T) {
 	b.play(back.Add(time.Minute), until)
 	got := b.moments(9)
 	for at := back.Add(-11 * time.Hour); !at.After(until); at = at.Add(time.Minute) {
-		require.Contains(t, got, at.UTC())
+		require.NotEmpty(t, got[at.UTC()], at)
 	}
 	told := 0
 	for _, p := range b.payloads {
@@ -374,6 +384,7 @@ func TestMomentsThatWaitAreBounded(t *testing.T) {
 }
 
 func TestRefusedMomentsAreBounded(t *testing.T) {
+	t.Parallel()
 	b := newRoof(t, strings.Replace(crossing, "15m", "1m", 1))
 	b.answer = func(string, string, time.Time) deliver.Result {
 		return deliver.Result{Outcome: deliver.Refused, Status: 422, Err: errors.New("not in the contract")}

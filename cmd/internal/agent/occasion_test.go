@@ -44,6 +44,7 @@ func rows(numbers ...form.RowNumber) func(*form.Payload) bool {
 }
 
 func TestEventToComeWaitsForItsDay(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	told := began.AddDays(2).At(15, 0)
 	ends := began.AddDays(5).Midnight() // a Wednesday
@@ -104,6 +105,7 @@ func TestEventToComeWaitsForItsDay(t *testing.T) {
 
 // An event that was told too early and taken back hides none that the contract says.
 func TestWithdrawnEventStillHappens(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	changed := began.AddDays(4).At(15, 0)
 	ends := began.AddDays(5).Midnight()
@@ -200,6 +202,7 @@ func TestEventToldLateCutsTheSpanOfALaterOne(t *testing.T) {
 }
 
 func TestEventThatCannotBeIsRefused(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	now := began.AddDays(2).At(15, 0)
 	c := inside(b.play(b.home.Since(), now))
@@ -233,6 +236,7 @@ func TestEventThatCannotBeIsRefused(t *testing.T) {
 // Two devices that answer in turn, because two heads sit on one line, make one
 // exchange a day and not one a quarter hour.
 func TestDevicesThatAnswerInTurnAreNoFlood(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	at := b.home.Since()
 	for n := range 12 {
@@ -247,6 +251,7 @@ func TestDevicesThatAnswerInTurnAreNoFlood(t *testing.T) {
 
 // A new contract says itself that the supplier changed.
 func TestNewSupplierInTheContractIsAnEvent(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	changed := began.AddDays(4).At(15, 0)
 	b.play(b.home.Since(), changed)

@@ -163,6 +163,7 @@ func (w *town) used(t *testing.T) (buffer.Stats, uint64) {
 // A head-end that was away for a night is not run over when it is back, though all
 // gateways lost it in the same second: they come over an hour.
 func TestATownDoesNotComeBackAtOnce(t *testing.T) {
+	t.Parallel()
 	const gateways = 300
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown(t)
@@ -184,6 +185,7 @@ func TestATownDoesNotComeBackAtOnce(t *testing.T) {
 
 // Retry-After is obeyed by all, and does not bring them back in step.
 func TestATownToldToComeLaterComesLaterAndSpread(t *testing.T) {
+	t.Parallel()
 	const gateways, later = 300, 20 * time.Minute
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown(t)
@@ -211,6 +213,7 @@ func TestATownToldToComeLaterComesLaterAndSpread(t *testing.T) {
 // After a long outage a head-end that sheds load with a short Retry-After is asked
 // then, and not after the hour's pause that the outage left behind.
 func TestRetryAfterEndsTheLongPausesOfAnOutage(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown(t)
 		w.set(unreachable)
@@ -236,6 +239,7 @@ const longestAsked = time.Minute + time.Second
 
 // One payload that the head-end stumbles over for ever stops no other.
 func TestAPayloadThatIsAlwaysAnsweredWrongStopsNoOther(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown(t)
 		ids := w.items(t, 0, 20)
@@ -272,6 +276,7 @@ func (s *stumbling) Put(ctx context.Context, endpoint, id string, body []byte) d
 // Power comes back to a town: each gateway begins at its own moment of a minute.
 // A new one, or one whose agent is started again, begins at once.
 func TestGatewaysBeginSpreadWhenPowerIsBack(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.play(b.home.Since(), b.home.Since().Add(time.Hour))
 	b.clock = &agent.SystemClock{}
@@ -298,6 +303,7 @@ func TestGatewaysBeginSpreadWhenPowerIsBack(t *testing.T) {
 
 // A waiting sender ends at once when it is told to.
 func TestASenderThatHoldsOffStopsAtOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown(t)
 		w.set(taken)
@@ -314,6 +320,7 @@ func TestASenderThatHoldsOffStopsAtOnce(t *testing.T) {
 // The payload that was tried last keeps its place: an agent that is started
 // while the head-end is away sends the newest day first, and none an hour later.
 func TestARestartInAnOutageKeepsTheOrder(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown(t)
 		ids := w.items(t, 0, 3)

@@ -107,6 +107,7 @@ func telegramOf(home *sim.Household) []byte {
 // Noise for half an hour: the head is restarted after 5, 15 and 35 minutes, and
 // the third time helps.
 func TestAStuckHeadIsRestartedWithGrowingPatience(t *testing.T) {
+	t.Parallel()
 	home := sim.NewHousehold(sim.Options{Seed: 7, Since: began.At(0, 0)})
 	reset := &boardtest.Reset{}
 	var when []time.Duration
@@ -147,6 +148,7 @@ func TestAStuckHeadIsRestartedWithGrowingPatience(t *testing.T) {
 }
 
 func TestHowOftenAHeadIsRestartedInADay(t *testing.T) {
+	t.Parallel()
 	home := sim.NewHousehold(sim.Options{Seed: 7, Since: began.At(0, 0)})
 	for name, c := range map[string]struct {
 		cable       *cable
@@ -158,6 +160,7 @@ func TestHowOftenAHeadIsRestartedInADay(t *testing.T) {
 		"fails as soon as it opened": {&cable{bytes: func() ([]byte, error) { return nil, errors.New("input/output error") }}, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			reset := &boardtest.Reset{}
 			boxed(t, c.cable, resetBy(reset), func(*agent.Agent, *buffer.Store) {
 				time.Sleep(24 * time.Hour)
@@ -171,6 +174,7 @@ func TestHowOftenAHeadIsRestartedInADay(t *testing.T) {
 
 // A reset line that cannot be pulled, and none at all, stop nothing.
 func TestTheAgentRunsOnWithoutAResetLine(t *testing.T) {
+	t.Parallel()
 	home := sim.NewHousehold(sim.Options{Seed: 7, Since: began.At(0, 0)})
 	var well atomic.Bool
 	w := &cable{bytes: func() ([]byte, error) {
@@ -198,6 +202,7 @@ func TestTheAgentRunsOnWithoutAResetLine(t *testing.T) {
 }
 
 func TestTheButtonAsksTheLamps(t *testing.T) {
+	t.Parallel()
 	lamps := &boardtest.Lamps{}
 	var button boardtest.Button
 	press := func(_ *bench, o *agent.Options) {
@@ -218,6 +223,7 @@ func TestTheButtonAsksTheLamps(t *testing.T) {
 // Two meters at one gateway: one is silent for a day, and the other does not
 // notice. Then it is exchanged.
 func TestTwoMetersAtOneGateway(t *testing.T) {
+	t.Parallel()
 	silentFrom, silentTo, exchanged := began.At(14, 0), began.At(14, 0).Add(24*time.Hour), began.At(14, 0).Add(30*time.Hour)
 	clock := since(began.At(12, 0))
 	devices := []meter.DeviceID{"\x0a\x01TES\x00\x00\x00\x00\x2a", "\x0a\x01TES\x00\x00\x00\x00\x2b", "\x0a\x01TES\x00\x00\x00\x00\x2c"}

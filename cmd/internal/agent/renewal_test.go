@@ -55,6 +55,7 @@ func spoil(t *testing.T, c *config.Config) {
 // connection of the one before was kept; one that is broken changes nothing and
 // is said once.
 func TestRenewedCertificateIsUsedWithoutARestart(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	pki := enrolled(t, b.config)
 	key, chain, err := pki.HeadEnd([]string{"127.0.0.1"}, authority.Sound)
@@ -117,6 +118,7 @@ func TestRenewedCertificateIsUsedWithoutARestart(t *testing.T) {
 // The agent says that certificates in its folder cannot be used, and stops
 // saying it when they can; status and signatures follow what holds.
 func TestAgentTellsOfCertificatesThatItCannotUse(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	pki := enrolled(t, b.config)
 	var err error

@@ -34,7 +34,7 @@ import (
 )
 
 // turnOfTheWatchdog is a second of a gateway's.
-const turnOfTheWatchdog = 25 * time.Millisecond
+const turnOfTheWatchdog = 10 * time.Millisecond
 
 // faulty is an agent in a process of its own that does what its fault says once
 // it gets SIGUSR1: what is around the agent hangs, or is only in trouble.
@@ -331,6 +331,7 @@ func (s *supervisor) stop(cmd *exec.Cmd) {
 }
 
 func TestAStageThatHangsEndsTheAgentAndItIsStartedAgain(t *testing.T) {
+	t.Parallel()
 	for _, stage := range []string{"port", "boundary", "store", "scheduler", "sender"} {
 		t.Run(stage, func(t *testing.T) {
 			t.Parallel()
@@ -390,8 +391,10 @@ func TestAFullDiskIsNoHang(t *testing.T) {
 }
 
 func TestTroubleOutsideIsNoHang(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []string{"outage", "silence", "unplugged"} {
 		t.Run(fault, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t)
 				f := &faulty{fault: fault, every: 4 * time.Second, home: sim.NewMeter(b.home, sim.Models[0], sim.Models[0].Device)}

@@ -28,6 +28,7 @@ func (b *lives) dates(off map[string]time.Duration) {
 // A clock that calls itself synchronised is ten minutes slow from the start.
 // What the head-ends' dates make of it depends on who else speaks.
 func TestHeadEndsDatesAreWitnesses(t *testing.T) {
+	t.Parallel()
 	const headEnd, supplier = "https://headend.test", "https://supplier.test"
 	slow := -10 * time.Minute
 	for name, c := range map[string]struct {
@@ -83,6 +84,7 @@ func TestHeadEndsDatesAreWitnesses(t *testing.T) {
 
 // A head-end's date shortens the half hour after a jump, or makes it a day.
 func TestHeadEndsDateIsHeardAfterAJump(t *testing.T) {
+	t.Parallel()
 	const slow = -40 * time.Minute
 	day := began.AddDays(3) // its payload waits for this gateway's time of sending
 	from := began.At(0, 45)
