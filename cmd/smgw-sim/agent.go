@@ -32,7 +32,8 @@ started again in fast time. It needs a meter that sends a seconds index, such as
 			if err != nil {
 				return err
 			}
-			log := cli.NewLog(cmd.ErrOrStderr())
+			log, end := cli.NewLog(cmd.ErrOrStderr())
+			defer end()
 			return agent.Serve(cmd.Context(), c, agent.NewSteppedClock(start), log, true)
 		},
 	}

@@ -22,7 +22,8 @@ and delivers it, until it gets SIGTERM or SIGINT. The log goes to standard error
 			if err != nil {
 				return err
 			}
-			log := cli.NewLog(cmd.ErrOrStderr())
+			log, end := cli.NewLog(cmd.ErrOrStderr())
+			defer end()
 			return agent.Serve(cmd.Context(), c, &agent.SystemClock{}, log, false)
 		},
 	}

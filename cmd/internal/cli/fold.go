@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -13,13 +14,19 @@ const FoldFor = 10 * time.Minute
 // foldMost is how many different messages are remembered at once.
 const foldMost = 64
 
-// Fold keeps a log small: a message that comes again within FoldFor is counted
-// and not said. Once that time is over it is said again, with repeated=N.
+// Fold keeps a log small: a message that comes again within FoldFor of when it was
+// said is only counted. What was counted is said, as it last was and with
+// repeated=N, before anything else is, and at the latest when that time is over:
+// so a log is in order, and ends with what came last. end says what is counted
+// yet; from then on nothing is.
 //
 // Messages are the same when level, text and every field of text or truth agree;
 // counts, durations and instants may differ. Several that come in turn are each
 // folded.
-func Fold(next slog.Handler) slog.Handler { return fold{next: next, said: &folded{}} }
+func Fold(next slog.Handler) (h slog.Handler, end func()) {
+	f := &folded{}
+	return fold{next: next, said: f}, f.end
+}
 
 type fold struct {
 	next slog.Handler
@@ -29,8 +36,10 @@ type fold struct {
 
 // folded are the messages said of late, the oldest first.
 type folded struct {
-	mu   sync.Mutex
-	list []*said
+	mu    sync.Mutex
+	list  []*said
+	timer *time.Timer // until what was counted is said; nil where nothing was
+	ended bool
 }
 
 // said is a message that was said, and how often it came again since.
@@ -62,22 +71,27 @@ func (f fold) Handle(ctx context.Context, r slog.Record) error {
 		key += keyOf(a)
 		return true
 	})
-	fresh, repeated, over := f.said.take(key, r, f.next)
+	fresh, repeated, counted := f.said.take(key, r, f.next)
 	// Outside the lock: what writes may wait.
-	for _, s := range over {
-		s.last.AddAttrs(slog.Int("repeated", s.repeated))
-		if err := s.by.Handle(ctx, s.last); err != nil {
-			return err
-		}
-	}
-	if !fresh {
-		return nil
+	if err := say(ctx, counted); err != nil || !fresh {
+		return err
 	}
 	if repeated > 0 {
 		r = r.Clone()
 		r.AddAttrs(slog.Int("repeated", repeated))
 	}
 	return f.next.Handle(ctx, r)
+}
+
+// say says what was counted.
+func say(ctx context.Context, counted []*said) error {
+	for _, s := range counted {
+		s.last.AddAttrs(slog.Int("repeated", s.repeated))
+		if err := s.by.Handle(ctx, s.last); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // keyOf is what of a field tells messages apart.
@@ -90,34 +104,61 @@ func keyOf(a slog.Attr) string {
 }
 
 // take notes a message. It is fresh when it is to be said, with how often it
-// came since it last was; over are other messages whose time is over and that
-// came again meanwhile.
-func (f *folded) take(key string, r slog.Record, by slog.Handler) (fresh bool, repeated int, over []*said) {
+// came since it last was, and after all else that was counted.
+func (f *folded) take(key string, r slog.Record, by slog.Handler) (fresh bool, repeated int, counted []*said) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	fresh = true
-	kept := f.list[:0]
-	for i, s := range f.list {
-		since := r.Time.Sub(s.at)
-		old := since < 0 || since >= FoldFor
-		switch {
-		case s.key == key && old:
-			repeated = s.repeated
-		case s.key == key:
-			fresh = false
+	if i := slices.IndexFunc(f.list, func(s *said) bool { return s.key == key }); i >= 0 {
+		s := f.list[i]
+		if since := r.Time.Sub(s.at); since >= 0 && since < FoldFor && !f.ended {
 			s.repeated++
 			s.last, s.by = r.Clone(), by
-			kept = append(kept, s)
-		case !old && len(f.list)-i < foldMost:
-			kept = append(kept, s)
-		case s.repeated > 0:
-			over = append(over, s)
+			if f.timer == nil {
+				f.timer = time.AfterFunc(FoldFor-since, f.over)
+			}
+			return false, 0, nil
 		}
+		repeated = s.repeated
+		f.list = slices.Delete(f.list, i, i+1)
 	}
-	clear(f.list[len(kept):])
-	f.list = kept
-	if fresh {
-		f.list = append(f.list, &said{key: key, at: r.Time})
+	counted = f.tell(r.Time)
+	f.list = append(f.list, &said{key: key, at: r.Time})
+	if more := len(f.list) - foldMost; more > 0 {
+		f.list = slices.Delete(f.list, 0, more)
 	}
-	return fresh, repeated, over
+	return true, repeated, counted
+}
+
+// tell takes out what was counted, in the order in which it last came: it is said now.
+func (f *folded) tell(now time.Time) (counted []*said) {
+	if f.timer != nil {
+		f.timer.Stop()
+		f.timer = nil
+	}
+	f.list = slices.DeleteFunc(f.list, func(s *said) bool {
+		if s.repeated > 0 {
+			counted = append(counted, s)
+		}
+		return s.repeated > 0
+	})
+	slices.SortStableFunc(counted, func(a, b *said) int { return a.last.Time.Compare(b.last.Time) })
+	for _, s := range counted {
+		f.list = append(f.list, &said{key: s.key, at: now})
+	}
+	return counted
+}
+
+// over says what was counted when its time is over.
+func (f *folded) over() {
+	f.mu.Lock()
+	counted := f.tell(time.Now())
+	f.mu.Unlock()
+	_ = say(context.Background(), counted) // whoever logs next has the same error
+}
+
+func (f *folded) end() {
+	f.mu.Lock()
+	f.ended = true
+	f.mu.Unlock()
+	f.over()
 }

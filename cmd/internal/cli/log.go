@@ -15,12 +15,15 @@ import (
 // NewLog is the log of every program of ours that runs for long, to w: a line
 // of text for each message, with the same fields everywhere (docs/log.md). To
 // the journal of systemd it says how urgent a line is the way the journal reads
-// it, and leaves the time to the journal. What is said again and again is folded.
-func NewLog(w io.Writer) *slog.Logger {
+// it, and leaves the time to the journal. What is said again and again is folded;
+// end says what is not said yet.
+func NewLog(w io.Writer) (log *slog.Logger, end func()) {
+	var h slog.Handler = slog.NewTextHandler(w, nil)
 	if f, ok := w.(*os.File); ok && isJournal(f, os.Getenv("JOURNAL_STREAM")) {
-		return slog.New(Fold(newJournalHandler(w)))
+		h = newJournalHandler(w)
 	}
-	return slog.New(Fold(slog.NewTextHandler(w, nil)))
+	h, end = Fold(h)
+	return slog.New(h), end
 }
 
 // isJournal reports whether f leads to the journal that systemd named in

@@ -18,45 +18,91 @@ import (
 	"smgw/cmd/internal/cli"
 )
 
+// folded is a log to out whose repetitions are folded.
+func folded(out *bytes.Buffer) (*slog.Logger, func()) {
+	h, end := cli.Fold(slog.NewTextHandler(out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+	return slog.New(h), end
+}
+
 func TestFoldSaysARepeatedMessageOnceAndCountsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &bytes.Buffer{}
-		log := slog.New(cli.Fold(slog.NewTextHandler(out, nil)))
+		log, end := folded(out)
 		main, other := log.With("meter", "main"), log.With("meter", "other")
-		for range 100 { // two lines that come and go in turn, a second apart
-			main.Warn("lost", "err", errors.New("no port"), "again_in", time.Duration(out.Len()))
+		for i := range 100 { // two lines that come and go in turn, a second apart
+			main.Warn("lost", "err", errors.New("no port"), "again_in", time.Duration(i))
 			other.Warn("lost", "err", errors.New("no port"), "again_in", time.Second)
 			time.Sleep(time.Second)
 		}
-		require.Equal(t, 2, strings.Count(out.String(), "lost"), out)
-		main.Warn("lost", "err", errors.New("port busy")) // another reason is another message
-		require.Equal(t, 3, strings.Count(out.String(), "lost"), out)
+		require.Equal(t, "msg=lost meter=main err=\"no port\" again_in=0s\nmsg=lost meter=other err=\"no port\" again_in=1s\n", out.String())
+
+		// Another reason is another message, and comes after what was counted before it.
+		out.Reset()
+		main.Warn("lost", "err", errors.New("port busy"))
+		require.Equal(t, "msg=lost meter=main err=\"no port\" again_in=99ns repeated=99\n"+
+			"msg=lost meter=other err=\"no port\" again_in=1s repeated=99\n"+
+			"msg=lost meter=main err=\"port busy\"\n", out.String())
 
 		out.Reset()
 		time.Sleep(cli.FoldFor)
-		main.Warn("lost", "err", errors.New("no port"), "again_in", time.Second)
-		require.Equal(t, 1, strings.Count(out.String(), "meter=main err=\"no port\" again_in=1s repeated=99\n"), out)
-		require.Equal(t, 1, strings.Count(out.String(), "meter=other err=\"no port\" again_in=1s repeated=99\n"), "what was only counted is told by whatever is said next: %s", out)
+		main.Warn("lost", "err", errors.New("no port"))
+		require.Equal(t, "msg=lost meter=main err=\"no port\"\n", out.String(), "it did not come again")
 
 		out.Reset()
-		time.Sleep(cli.FoldFor)
-		main.Warn("lost", "err", errors.New("no port"), "again_in", time.Second)
-		require.NotContains(t, out.String(), "repeated", "it did not come again")
+		main.Warn("lost", "err", errors.New("no port"))
+		require.Empty(t, out.String())
+		end()
+		require.Equal(t, "msg=lost meter=main err=\"no port\" repeated=1\n", out.String(), "what is counted is said at the end")
+		main.Warn("lost", "err", errors.New("no port"))
+		require.Equal(t, 2, strings.Count(out.String(), "lost"), "and nothing is counted from then on")
+	})
+}
+
+// Two troubles of the same kind, soon after each other: the log does not end with
+// one that is over, and nobody has to say anything for that.
+func TestFoldEndsALogWithWhatCameLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &bytes.Buffer{}
+		log, end := folded(out)
+		defer end()
+		log.Info("answers") // first, so that its time is over first
+		for range 2 {
+			time.Sleep(time.Minute)
+			log.Warn("cannot be reached")
+			time.Sleep(time.Minute)
+			log.Info("answers")
+		}
+		time.Sleep(cli.FoldFor - 4*time.Minute)
+		synctest.Wait()
+		require.Equal(t, "msg=answers\nmsg=\"cannot be reached\"\nmsg=\"cannot be reached\" repeated=1\nmsg=answers repeated=2\n", out.String())
+
+		out.Reset()
+		time.Sleep(10 * cli.FoldFor)
+		require.Empty(t, out.String(), "nothing came")
 	})
 }
 
 // A flood of messages that all differ is not folded, and what is remembered of
-// it is bounded; a message that was pushed out with a count tells it.
+// it is bounded.
 func TestFoldRemembersSoMuch(t *testing.T) {
 	out := &bytes.Buffer{}
-	log := slog.New(cli.Fold(slog.NewTextHandler(out, nil)))
+	log, end := folded(out)
+	defer end()
 	log.Info("first")
 	log.Info("first")
 	for i := range 1000 {
 		log.Info(fmt.Sprint("message ", i))
 	}
-	require.Equal(t, 1000, strings.Count(out.String(), "msg=\"message "))
+	log.Info("first")
+	log.Info("message 1")
+	require.Equal(t, 1001, strings.Count(out.String(), "msg=\"message "))
 	require.Equal(t, 1, strings.Count(out.String(), "msg=first repeated=1\n"))
+	require.Equal(t, 3, strings.Count(out.String(), "msg=first"))
 }
 
 func TestLogSpeaksTheJournalsLanguageToTheJournal(t *testing.T) {
@@ -71,7 +117,9 @@ func TestLogSpeaksTheJournalsLanguageToTheJournal(t *testing.T) {
 		require.NoError(t, f.Truncate(0))
 		_, err := f.Seek(0, 0)
 		require.NoError(t, err)
-		log := cli.NewLog(f).With("meter", "main")
+		log, end := cli.NewLog(f)
+		defer end()
+		log = log.With("meter", "main")
 		log.Error("the store fails", "err", errors.New("no\nroom"))
 		log.Warn("lost")
 		log.Info("found")
