@@ -139,8 +139,8 @@ func newJournalVerifyCommand() *cobra.Command {
 		Long: `Verify follows the journal's chain of hashes from its beginning to its end: a
 changed, missing or moved entry breaks it. Where retention has erased the old end,
 the chain begins at an anchor that the gateway signed, and the signature is checked
-with the gateway's certificate. For a --file this needs the --config of the gateway
-that it is from.`,
+with the gateway's certificate, or that of a key which it has replaced since. For a
+--file this needs the --config of the gateway that it is from.`,
 		Example: "  smgw journal verify",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

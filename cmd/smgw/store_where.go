@@ -52,7 +52,7 @@ func (w *where) open(write bool, ask func(*control.Client) error) error {
 			if err != nil {
 				return errors.Join(err, rest.Close())
 			}
-			rest.Key = agent.SignatureKey(c)
+			rest.Keys = agent.SignatureKeysOf(c)
 		}
 		return within(rest, ask)
 	}

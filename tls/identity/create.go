@@ -21,7 +21,7 @@ var ErrExists = errors.New("this gateway has keys already")
 // Create makes new keys for a gateway, and the certificate signing requests to
 // hand to the PKI, in dir. Where a key exists, nothing is touched and ErrExists
 // comes back, unless replace asks for it: whatever certificates there were are
-// void then and removed.
+// void then and removed, but that of the signature is kept in ReplacedFile.
 func Create(dir, gatewayID string, replace bool) error {
 	if err := ValidGatewayID(gatewayID); err != nil {
 		return err
@@ -61,6 +61,11 @@ func createPair(dir, gatewayID string, use Use) error {
 	}, key)
 	if err != nil {
 		return fmt.Errorf("make %v certificate signing request: %w", use, err)
+	}
+	if use == Signature {
+		if err := keepReplaced(dir); err != nil {
+			return err
+		}
 	}
 	// The certificate goes first: a power cut must not leave one beside a key
 	// that it does not belong to.

@@ -4,6 +4,7 @@
 //	tls.key.pem        tls.csr.pem        tls.cert.pem         for connections
 //	signature.key.pem  signature.csr.pem  signature.cert.pem   for payloads
 //	roots.pem                                                  whom the gateway trusts
+//	signature.replaced.pem                                     of signature keys before this one
 //
 // [Create] makes keys and certificate signing requests; a PKI answers with
 // certificates, which [Install] puts beside them after it has checked that they

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"bufio"
-	"crypto/ecdsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,7 +35,7 @@ type Inspection struct {
 	Store  *buffer.Store
 	Now    func() time.Time
 	Looked func(buffer.Event) error // writes down who looked
-	Key    *ecdsa.PublicKey         // of the gateway's signature certificate; nil where it is not known
+	Keys   func() SignatureKeys     // of the gateway, at the moment; nil where they are not known
 	Queued func(endpoint string)    // hears of an endpoint that has more to send; may be nil
 	Config *config.Config           // of the gateway whose store it is; nil for a file brought along
 	Told   func()                   // hears, while Alone is held, that people changed what is noted; may be nil
@@ -124,20 +123,21 @@ func (i *Inspection) verify(*http.Request) (v control.JournalVerdict, err error)
 	if broken := (*buffer.JournalError)(nil); err != nil && !errors.As(err, &broken) {
 		return v, err
 	}
+	var keys SignatureKeys
+	if i.Keys != nil {
+		keys = i.Keys()
+	}
 	switch {
 	case anchor.Seq == 0:
 		v.Anchor = "none: the journal is whole"
 	case len(anchor.Signature) == 0:
 		v.Anchor = "not signed"
 		err = errors.Join(err, errors.New("journal's anchor: it is not signed, so anybody may have cut the journal"))
-	case i.Key == nil:
+	case keys.none():
 		v.Anchor = "signed; by whom is not checked, because the gateway's certificate is not here"
 	default:
-		v.Anchor = "signed by this gateway"
-		if bad := anchor.Verify(i.Key); bad != nil {
-			v.Anchor = "signed by somebody else"
-			err = errors.Join(err, bad)
-		}
+		signed, bad := keys.verify(anchor)
+		v.Anchor, err = signed, errors.Join(err, bad)
 	}
 	v.OK = err == nil
 	if err != nil {

@@ -185,11 +185,11 @@ func TestVerdictOnTheJournal(t *testing.T) {
 	require.Equal(t, "signed by this gateway", v.Anchor)
 
 	stranger := newBench(t)
-	other := &agent.Inspection{Store: b.store, Now: time.Now, Key: &stranger.key.PublicKey}
+	other := &agent.Inspection{Store: b.store, Now: time.Now, Keys: func() agent.SignatureKeys { return agent.SignatureKeys{Now: &stranger.key.PublicKey} }}
 	v = verdict(control.Within(other.Handler(), "store"))
 	require.False(t, v.OK)
 	require.Contains(t, v.Problem, "not of this gateway")
-	other.Key = nil
+	other.Keys = nil
 	v = verdict(control.Within(other.Handler(), "store"))
 	require.True(t, v.OK)
 	require.Contains(t, v.Anchor, "not checked")

@@ -11,12 +11,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"smgw/board"
+	"smgw/buffer"
 	"smgw/cmd/internal/agent"
 	"smgw/cmd/internal/config"
 	"smgw/cmd/internal/control"
@@ -153,4 +155,92 @@ func TestAgentTellsOfCertificatesThatItCannotUse(t *testing.T) {
 	require.Empty(t, s.RenewalError)
 	require.Equal(t, own.NotAfter(), s.CertsEnd)
 	require.Equal(t, []control.CertificateStatus{{Use: "tls", End: own.TLS.NotAfter()}, {Use: "signature", End: own.Signature.NotAfter()}}, s.Certificates)
+}
+
+// New keys in the folder, while the agent runs and after it was started again:
+// the journal's anchor is verified with the key that signed it.
+func TestAnchorIsVerifiedWithTheKeyThatSignedIt(t *testing.T) {
+	b := newBench(t)
+	pki := enrolled(t, b.config)
+	open := func() {
+		var err error
+		b.papers, err = agent.OpenPapers(b.config, slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+		t.Cleanup(b.papers.Close)
+		own, _ := b.papers.Look()
+		b.key = own.Signature.Signer.(*ecdsa.PrivateKey)
+	}
+	open()
+	b.clock = agent.NewSteppedClock(b.home.Since())
+	c := inside(b.agent(true))
+	anchor := func() string {
+		var v control.JournalVerdict
+		require.NoError(t, c.Do(t.Context(), http.MethodGet, control.VerifyPath, &v))
+		require.True(t, v.OK, v.Problem)
+		return v.Anchor
+	}
+	cut := func() {
+		require.NoError(t, b.store.Append(buffer.Event{At: b.clock.Now().Time, Kind: "test"}))
+		_, err := b.store.Retain(b.clock.Now().Time.AddDate(0, 0, 1), buffer.Policy{Evidence: time.Hour, Key: b.papers})
+		require.NoError(t, err)
+	}
+	cut()
+	require.Equal(t, "signed by this gateway", anchor())
+
+	replaced := "signed by this gateway, with a key that was replaced since"
+	require.NoError(t, identity.Create(agent.IdentityDir(b.config), b.config.Gateway.ID, true))
+	require.Equal(t, "signed by this gateway", anchor(), "the old papers hold until there are new certificates")
+	enrol(t, pki, b.config)
+	_, bad := b.papers.Look()
+	require.NoError(t, bad)
+	require.Equal(t, replaced, anchor())
+	cut()
+	require.Equal(t, "signed by this gateway", anchor(), "with the new key, and nobody started the agent again")
+
+	require.NoError(t, identity.Create(agent.IdentityDir(b.config), b.config.Gateway.ID, true))
+	enrol(t, pki, b.config)
+	open()
+	c = inside(b.agent(true))
+	require.Equal(t, replaced, anchor(), "after a restart")
+	rest := &agent.Inspection{Store: b.store, Now: time.Now, Keys: agent.SignatureKeysOf(b.config)}
+	c = control.Within(rest.Handler(), "store")
+	require.Equal(t, replaced, anchor(), "and at rest")
+	require.Len(t, identity.Replaced(agent.IdentityDir(b.config)), 2)
+}
+
+// Who asks for the journal's verdict while the papers are renewed reads nothing
+// that is being written.
+func TestVerdictWhilePapersAreRenewed(t *testing.T) {
+	b := newBench(t)
+	pki := enrolled(t, b.config)
+	var err error
+	b.papers, err = agent.OpenPapers(b.config, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	defer b.papers.Close()
+	own, _ := b.papers.Look()
+	b.key = own.Signature.Signer.(*ecdsa.PrivateKey)
+	b.play(b.home.Since(), b.home.Since().Add(5*time.Hour))
+
+	b.clock = agent.NewSteppedClock(b.home.Since())
+	a := b.agent(true)
+	var runs sync.WaitGroup
+	ended := make(chan struct{})
+	runs.Go(func() {
+		defer close(ended)
+		_ = a.Run(t.Context())
+	})
+	defer runs.Wait()
+	for n := 0; ; n++ {
+		var v control.JournalVerdict
+		require.NoError(t, inside(a).Do(t.Context(), http.MethodGet, control.VerifyPath, &v))
+		require.True(t, v.OK)
+		select {
+		case <-ended:
+			return
+		default:
+			if n == 3 {
+				enrol(t, pki, b.config)
+			}
+		}
+	}
 }

@@ -1,8 +1,6 @@
 package agent
 
 import (
-	"crypto"
-	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"os"
@@ -10,7 +8,6 @@ import (
 
 	"smgw/buffer"
 	"smgw/cmd/internal/config"
-	"smgw/tls/identity"
 )
 
 // Rest is a store that no agent has open. It was checked by a process of its
@@ -33,7 +30,7 @@ func OpenRest(c *config.Config, write bool) (*Rest, error) {
 		return nil, fmt.Errorf("no agent answers behind %s: %w", SocketPath(c), err)
 	}
 	r.own = true
-	r.Key, r.Config = SignatureKey(c), c
+	r.Keys, r.Config = SignatureKeysOf(c), c
 	return r, nil
 }
 
@@ -76,19 +73,4 @@ func (r *Rest) Close() error {
 		return fmt.Errorf("writing down who looked: %w", err)
 	}
 	return nil
-}
-
-// SignatureKey is the key that the gateway's signature certificate is for, or
-// nil where the certificate is not to be had.
-func SignatureKey(c *config.Config) *ecdsa.PublicKey {
-	pair, err := identity.LoadPair(IdentityDir(c), identity.Signature)
-	if err != nil {
-		return nil
-	}
-	return publicKey(pair.Signer)
-}
-
-func publicKey(s crypto.Signer) *ecdsa.PublicKey {
-	key, _ := s.Public().(*ecdsa.PublicKey)
-	return key
 }

@@ -49,7 +49,7 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 	}
 	defer papers.Close()
 	own, _ := papers.Look()
-	store, recovery, err := buffer.OpenChecked(StorePath(c), buffer.Options{Key: own.Signature.Signer}, clock.Now().Time, CheckStore)
+	store, recovery, err := buffer.OpenChecked(StorePath(c), buffer.Options{Key: papers}, clock.Now().Time, CheckStore)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func (a *Agent) Handler() http.Handler {
 	mux.Handle("POST "+control.DecommissionPath, control.Answer(a.decommission))
 	mux.Handle("POST "+control.DecommissionPath+"/erase", control.Stream(a.askErase))
 	mux.Handle("/", (&Inspection{
-		Store: a.Store, Key: publicKey(a.Signer),
+		Store: a.Store, Keys: a.signatureKeys,
 		Now:    func() time.Time { return a.Clock.Now().Time },
 		Looked: func(e buffer.Event) error { return a.Store.Append(e) },
 		Queued: a.nudge,
