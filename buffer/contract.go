@@ -1,7 +1,9 @@
 package buffer
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
@@ -50,6 +52,43 @@ func (s *Store) ForgetContracts(after meter.Quarter, events ...Event) error {
 	})
 	if err != nil {
 		return fmt.Errorf("forget contracts from after %s: %w", after, err)
+	}
+	return nil
+}
+
+// BeginEarlier moves the boundary from which the first contract holds back to an
+// earlier one, and with it the marks of series, of which nothing may be built yet:
+// this is the one time that a mark goes back. It stores journal entries in the
+// same commit.
+func (s *Store) BeginEarlier(from meter.Quarter, series []string, events ...Event) error {
+	err := s.update(func(t *txn) error {
+		contracts := t.Bucket(bucketContracts)
+		first, sealed := contracts.Cursor().First()
+		text, err := unseal(kindContract, first, sealed)
+		if err != nil {
+			return err
+		}
+		key := contractKey(from)
+		if from < 0 || bytes.Compare(key, first) >= 0 {
+			return errors.New("the first contract does not hold from later")
+		}
+		record := seal(kindContract, key, text)
+		if err := contracts.Delete(first); err != nil {
+			return err
+		}
+		if err := contracts.Put(key, record); err != nil {
+			return err
+		}
+		for _, name := range series {
+			mark := []byte(name)
+			if err := t.Bucket(bucketMarks).Put(mark, seal(kindMark, mark, binary.AppendUvarint(nil, uint64(from)))); err != nil {
+				return err
+			}
+		}
+		return t.append(events)
+	})
+	if err != nil {
+		return fmt.Errorf("begin at %s: %w", from, err)
 	}
 	return nil
 }

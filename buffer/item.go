@@ -71,7 +71,7 @@ type Item struct {
 
 // Build stores the items of a series, how far that series is now built, and
 // journal entries, in one commit. An item whose id is known, in whatever
-// state, is not stored twice. A mark never goes back. A series is begun by a
+// state, is not stored twice. A mark never goes back (but for BeginEarlier). A series is begun by a
 // Build without items, at the boundary it begins: from there on its boundary
 // readings are kept until they are built.
 func (s *Store) Build(series string, upTo meter.Quarter, items []Item, events ...Event) error {

@@ -271,6 +271,25 @@ func TestContractsThatNeverHeldAreForgotten(t *testing.T) {
 	require.Equal(t, []buffer.ContractVersion{{From: day0, Text: []byte{0}}, {From: day0 + 96, Text: []byte{1}}}, got)
 }
 
+func TestBeginningMovesBack(t *testing.T) {
+	s := open(t)
+	require.ErrorContains(t, s.BeginEarlier(day0, nil), "begin at ")
+	require.NoError(t, s.PutContract(buffer.ContractVersion{From: day0 + 50, Text: []byte("one")}))
+	require.NoError(t, s.PutContract(buffer.ContractVersion{From: day0 + 96, Text: []byte("two")}))
+	require.NoError(t, s.Build("day", day0+50, nil))
+	require.NoError(t, s.Build("other", day0+51, nil))
+	require.ErrorContains(t, s.BeginEarlier(day0+50, []string{"day"}), "does not hold from later")
+	require.NoError(t, s.BeginEarlier(day0+10, []string{"day"}, event("handed.over")))
+	s.reopen()
+	got, err := s.Contracts()
+	require.NoError(t, err)
+	require.Equal(t, []buffer.ContractVersion{{From: day0 + 10, Text: []byte("one")}, {From: day0 + 96, Text: []byte("two")}}, got)
+	marks, err := s.Series()
+	require.NoError(t, err)
+	require.Equal(t, map[string]meter.Quarter{"day": day0 + 10, "other": day0 + 51}, marks)
+	require.NoError(t, s.VerifyJournal())
+}
+
 func TestNotes(t *testing.T) {
 	s := open(t)
 	notes, err := s.Notes()

@@ -94,6 +94,7 @@ func TestDecommission(t *testing.T) {
 		require.Contains(t, text, "erased "+file+", ")
 		require.NoFileExists(t, file)
 	}
+	require.Contains(t, text, "at the gateway that follows, on the day of its installation and after its first reading:\n  smgw import readings.csv --handover\n")
 	require.NotContains(t, text, "LOST")
 	require.NotContains(t, text, "NOT erased")
 	require.Contains(t, text, "wear\nlevelling may keep remnants")

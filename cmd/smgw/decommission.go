@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"smgw/cmd/internal/agent"
 	"smgw/cmd/internal/config"
 	"smgw/cmd/internal/control"
+	"smgw/meter"
 )
 
 // farewell is one run of `smgw decommission`.
@@ -205,7 +207,7 @@ func (f *farewell) sayGoodbye(ctx context.Context, c *control.Client) error {
 		return err
 	}
 	if f.export != "" {
-		if err := f.exportReadings(ctx, c); err != nil {
+		if err := f.exportReadings(ctx, c, state.End); err != nil {
 			return fmt.Errorf("%w; nothing is erased: run smgw decommission again to go on", err)
 		}
 	}
@@ -318,8 +320,14 @@ func describeItem(it *control.Item) string {
 	return sentence("row", it.Label["row"], "of", it.Label["malo"], "for", it.Label["to"], "from", it.Label["from"], "until", it.Label["until"]+",", "id", it.ID, it.LastError)
 }
 
-// exportReadings writes what is kept of each meter to a new file.
-func (f *farewell) exportReadings(ctx context.Context, c *control.Client) error {
+// exportReadings writes what is kept of each meter to a new file, and says how the
+// gateway that follows takes it over.
+func (f *farewell) exportReadings(ctx context.Context, c *control.Client, end meter.Quarter) error {
+	var s control.Status
+	if err := c.Do(ctx, http.MethodGet, control.StatusPath, &s); err != nil {
+		return err
+	}
+	var takeover []string
 	for _, m := range f.config.Meters {
 		path := f.export
 		if len(f.config.Meters) > 1 {
@@ -330,6 +338,20 @@ func (f *farewell) exportReadings(ctx context.Context, c *control.Client) error 
 			return fmt.Errorf("exporting the readings of meter %s: %w", m.Name, err)
 		}
 		fmt.Fprintf(f.out, "wrote the readings of meter %s to %s\n", m.Name, path)
+		command := "  smgw import " + path
+		if len(f.config.Meters) > 1 {
+			command += " --meter " + m.Name
+		}
+		// Where this gateway ends is the last reading of all its meters.
+		if slices.ContainsFunc(s.Meters, func(x control.MeterStatus) bool {
+			return x.Name == m.Name && x.LastBoundary != nil && *x.LastBoundary == end
+		}) {
+			command += " --handover"
+		}
+		takeover = append(takeover, command)
+	}
+	if end != 0 {
+		fmt.Fprintf(f.out, "at the gateway that follows, on the day of its installation and after its first reading:\n%s\n", strings.Join(takeover, "\n"))
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ func newImportCommand() *cobra.Command {
 	var w where
 	var asJSON bool
 	var meterName string
+	var handover bool
 	cmd := &cobra.Command{
 		Use:   "import CSV",
 		Short: "Take readings from a table where the gateway has none",
@@ -24,9 +25,15 @@ overwritten. A table that is malformed, or that contradicts what is kept, is ref
 and nothing of it is stored. What was sent without these readings is corrected. What
 an earlier gateway sent is not sent again.
 
+--handover says that the gateway before this one ended with the last reading of the
+table: the payloads of this one begin there, and not with its own first reading, so
+that what was used in between is in one of them. That is for the day of installation;
+it is refused when something is built already.
+
 Each import is written to the journal with who did it.`,
 		Example: `  smgw export --file old-store.db --columns reason,server_id > old.csv
-  smgw import old.csv`,
+  smgw import old.csv
+  smgw import readings.csv --handover`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f, err := os.Open(args[0])
@@ -36,7 +43,11 @@ Each import is written to the journal with who did it.`,
 			defer f.Close()
 			return w.act(func(c *control.Client) error {
 				var done control.Imported
-				if err := c.Send(cmd.Context(), control.ImportPath+"?"+url.Values{"meter": {meterName}}.Encode(), f, &done); err != nil {
+				query := url.Values{"meter": {meterName}}
+				if handover {
+					query.Set("handover", "1")
+				}
+				if err := c.Send(cmd.Context(), control.ImportPath+"?"+query.Encode(), f, &done); err != nil {
 					return fmt.Errorf("%s: %w", args[0], err)
 				}
 				if asJSON {
@@ -48,6 +59,7 @@ Each import is written to the journal with who did it.`,
 	}
 	w.gatewayFlag(cmd)
 	cmd.Flags().StringVar(&meterName, "meter", "", "`NAME` of the meter, where there are several")
+	cmd.Flags().BoolVar(&handover, "handover", false, "the gateway before this one ended with the table's last reading: begin there")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object, for programs")
 	return cmd
 }
@@ -59,6 +71,9 @@ func writeImported(cmd *cobra.Command, done *control.Imported) error {
 		fmt.Fprintf(out, " from %s to %s", moment(done.From.Time()), moment(done.To.Time()))
 	}
 	fmt.Fprintln(out)
+	if done.Begins != nil {
+		fmt.Fprintf(out, "the payloads of this gateway begin at %s, where those of the one before it end\n", moment(done.Begins.Time()))
+	}
 	if done.Present > 0 {
 		fmt.Fprintf(out, "%d were left out: their boundary has a reading\n", done.Present)
 	}

@@ -107,6 +107,8 @@ func describeEntry(kind string, detail map[string]string) string {
 		said = sentence(take("", "payloads", " payloads"), "for", tells(take), take("told as ", "id", ""))
 	case agent.Imported:
 		said = sentence(who(), "brings", take("", "readings", " readings"), take("of meter ", "meter", ""), take("from ", "from", ""), take("to ", "to", ""))
+	case agent.HandedOver:
+		said = sentence(who(), "has this gateway begin where the one before it ended,", take("at ", "from", ""), take("and not at ", "before", ""))
 	case agent.Decommissioning:
 		said = sentence(who(), "ends this gateway's work", take("at ", "end", ""))
 	case agent.ContractChanged:

@@ -68,6 +68,9 @@ func (b *builder) build(now time.Time, senders map[string]*sender) {
 	}
 }
 
+// forget has the contracts read again, and what is due looked at.
+func (b *builder) forget() { b.history, b.done, b.notBefore = nil, form.Date{}, time.Time{} }
+
 func (b *builder) buildAll(settled meter.Quarter, now time.Time) (err error) {
 	if b.history == nil {
 		if b.history, err = b.succeed(now); err != nil || b.history == nil {

@@ -35,6 +35,7 @@ const (
 	EventBuilt      = "event_built"      // its payloads are built
 	MomentDemanded  = "moment_demanded"  // somebody asked for a momentary figure
 	Imported        = "readings_imported"
+	HandedOver      = "handed_over"     // somebody said that this gateway's work begins where that of the one before it ended
 	Decommissioning = "decommissioning" // somebody ends this gateway's work
 )
 

@@ -44,23 +44,44 @@ func (i *Inspection) imports(r *http.Request) (done control.Imported, err error)
 	}
 	done = control.Imported{Meter: name, Readings: len(table)}
 	fill, err := i.gaps(name, table, &done)
+	handover := r.URL.Query().Get("handover") != ""
+	if err == nil && handover {
+		if len(table) == 0 {
+			return done, errors.New("nothing is imported: the table has no reading, so where the gateway before this one ended is not known")
+		}
+		end := slices.MaxFunc(table, func(a, b meter.BoundaryReading) int { return cmp.Compare(a.Boundary, b.Boundary) }).Boundary
+		done.Begins = &end
+		_, err = i.canFollow(end)
+	}
 	if err != nil {
 		return done, fmt.Errorf("nothing is imported: %w", err)
 	}
-	if len(fill) == 0 {
-		return done, nil
+	if len(fill) > 0 {
+		if err := i.takes(r, name, fill, &done); err != nil {
+			return done, err
+		}
 	}
+	if handover {
+		if err := i.handOver(r, name, *done.Begins); err != nil {
+			return done, fmt.Errorf("the readings are imported, and this gateway's payloads begin where they did: %w", err)
+		}
+	}
+	return done, nil
+}
+
+// takes stores the readings of a table that fill gaps.
+func (i *Inspection) takes(r *http.Request, name string, fill []meter.BoundaryReading, done *control.Imported) error {
 	first, last := fill[0].Boundary, fill[len(fill)-1].Boundary
 	done.From, done.To = &first, &last
 	detail, err := by(r, "meter", name, "readings", strconv.Itoa(len(fill)), "present", strconv.Itoa(done.Present),
 		"from", first.String(), "to", last.String())
 	if err != nil {
-		return done, err
+		return err
 	}
 	done.Stored, err = takeLate(i.Store, fill, buffer.Event{At: i.Now(), Kind: Imported, Detail: detail})
 	defer i.alone()()
 	i.told()
-	return done, err
+	return err
 }
 
 // configuredMeter is the meter that a question names, or the only one there is.

@@ -39,6 +39,7 @@ type Inspection struct {
 	Queued func(endpoint string)    // hears of an endpoint that has more to send; may be nil
 	Config *config.Config           // of the gateway whose store it is; nil for a file brought along
 	Told   func()                   // hears, while Alone is held, that people changed what is noted; may be nil
+	Begun  func()                   // hears, while Alone is held, that the gateway's work begins earlier; may be nil
 	Alone  sync.Locker              // keeps a running agent from building meanwhile; nil where none runs
 
 	checking sync.Mutex // one snapshot at a time

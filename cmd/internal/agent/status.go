@@ -29,6 +29,7 @@ func (a *Agent) Handler() http.Handler {
 		Queued: a.nudge,
 		Config: a.Config,
 		Told:   a.occasions.forget,
+		Begun:  a.builder.forget,
 		Alone:  &a.mu,
 	}).Handler())
 	return mux

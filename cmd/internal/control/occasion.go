@@ -14,7 +14,8 @@ const (
 	EventsPath = "/v1/events"
 	DemandPath = "/v1/demand" // POST ?malo=ID: what row 9 shows now is sent once; Demanded
 	// ImportPath takes a table of readings as content of a POST, ?meter=NAME where
-	// there are several; Imported.
+	// there are several, and with &handover=1 where the gateway before this one ended
+	// with the table's last reading; Imported.
 	ImportPath = "/v1/readings/import"
 )
 
@@ -45,6 +46,8 @@ type Imported struct {
 	Unusable int            `json:"unusable"` // too far off their boundary
 	From     *meter.Quarter `json:"from"`     // of those that were stored
 	To       *meter.Quarter `json:"to"`
+	// Begins is where this gateway's payloads begin; with ?handover=1 alone.
+	Begins *meter.Quarter `json:"begins,omitempty"`
 }
 
 // DecommissionPath has the Farewell of a gateway that is being decommissioned;
