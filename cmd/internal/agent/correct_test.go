@@ -244,3 +244,20 @@ func TestCorrectionsOutliveAPowerCut(t *testing.T) {
 	b.play(until.Add(time.Minute), until.Add(26*time.Hour))
 	require.Len(t, b.take(revision(1)), 3)
 }
+
+// What gave way on a full disk is not missing: readings that come late do not let
+// a payload be made anew whose own are erased.
+func TestNoCorrectionIsMadeWithoutTheReadingsOfBefore(t *testing.T) {
+	b := newBench(t)
+	until := form.Date{Year: 2026, Month: time.November, Day: 2}.At(12, 30)
+	c := inside(b.playWithGap(until))
+	b.requireDelivered(b.due(until))
+	erased, err := b.store.Retain(until, buffer.Policy{History: until.Sub(gapFrom.Add(-time.Hour))})
+	require.NoError(t, err)
+	require.NotZero(t, erased.Boundaries)
+	done, err := b.imports(c, b.table(meter.QuarterOf(gapFrom)+1, meter.QuarterOf(gapTo), sim.Models[0].Device))
+	require.NoError(t, err)
+	require.NotZero(t, done.Stored)
+	b.play(until.Add(time.Minute), until.Add(40*time.Hour))
+	require.Empty(t, b.take(revision(1)))
+}
