@@ -928,14 +928,15 @@ func (w *world) allIsWell() {
 		period form.Period
 	}
 	h := w.history(t)
+	came := map[string]bool{}
 	revisions := map[what][]string{}
 	for _, id := range w.order {
 		p := w.books[id].payload
 		key := what{p.Row, p.MaLo, p.To, p.Period}
-		n := len(revisions[key])
-		if n > 0 && p.Revision < w.books[revisions[key][n-1]].payload.Revision {
-			require.True(t, w.refused[id], "%v: revision %d came after the one that supersedes it", key, p.Revision)
+		if p.Supersedes != "" && !came[p.Supersedes] {
+			require.True(t, w.refused[p.Supersedes], "%v: revision %d came before the one that it supersedes", key, p.Revision)
 		}
+		came[id] = true
 		revisions[key] = append(revisions[key], id)
 	}
 	last := map[what]*form.Payload{}
