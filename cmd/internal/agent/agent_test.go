@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -82,6 +83,7 @@ type bench struct {
 	lamps  *lamps
 	papers *agent.Papers // nil: key signs for ever
 	uptime time.Duration
+	every  time.Duration // between telegrams; 0: a minute
 	// What is wrong with the clock; nil for nothing.
 	distort func(meter.Stamp) meter.Stamp
 
@@ -148,7 +150,7 @@ func (b *bench) Put(_ context.Context, endpoint, id string, body []byte) deliver
 	return result
 }
 
-// play runs the agent over the telegrams between two instants, one a minute.
+// play runs the agent over the telegrams between two instants.
 func (b *bench) play(from, until time.Time) *agent.Agent {
 	model := sim.Models[0]
 	if b.model != "" {
@@ -161,7 +163,7 @@ func (b *bench) play(from, until time.Time) *agent.Agent {
 		m.Device = b.device
 	}
 	var telegrams []byte
-	for at := from; !at.After(until); at = at.Add(time.Minute) {
+	for at := from; !at.After(until); at = at.Add(cmp.Or(b.every, time.Minute)) {
 		telegrams = m.AppendTelegram(telegrams, at)
 	}
 	require.NoError(b.t, os.WriteFile(strings.TrimPrefix(b.config.Meters[0].Port, "file:"), telegrams, 0o644))

@@ -47,6 +47,7 @@ type moments struct {
 	history *form.History // of the contracts that were kept when the agent started
 	counted time.Time     // the hour in which what was delivered was last counted
 	failing bool          // the store refused the last one: that is logged once
+	refused time.Time     // when the disk did not take the last one; zero when it did
 }
 
 // momentRow is what one market location's momentary figures are of.
@@ -172,7 +173,7 @@ func (a *Agent) momentsOf(c *form.Contract, m *meterState, now meter.Stamp) {
 // reading after it has come, or none can come any more: of the two readings round
 // it the nearer.
 func (a *Agent) periodic(c *form.Contract, l *form.MarketLocation, m *meterState, row form.RowNumber, every time.Duration, now time.Time) {
-	if every == 0 {
+	if every == 0 || rests(a.moments.refused, a.Clock.Now().Time) {
 		return
 	}
 	at, key := now.Truncate(every), momentRow{l.MaLo, row}
@@ -201,7 +202,7 @@ func (a *Agent) periodic(c *form.Contract, l *form.MarketLocation, m *meterState
 // is kept in the same commit, so that a restart neither loses nor repeats it.
 func (a *Agent) cross(c *form.Contract, l *form.MarketLocation, shown *meter.Moment) {
 	kw, known := c.FedInKW(shown)
-	if !known {
+	if !known || rests(a.moments.refused, a.Clock.Now().Time) {
 		return
 	}
 	before := a.moments.crossed[l.MaLo]
@@ -287,12 +288,16 @@ func (a *Agent) send(c *form.Contract, l *form.MarketLocation, row form.RowNumbe
 	return nil
 }
 
-// tookMoment logs that the store refuses momentary figures, once.
+// tookMoment logs that the store refuses momentary figures, once, and lets a disk
+// that does not take them rest.
 func (a *Agent) tookMoment(err error) error {
 	if err != nil && !a.moments.failing {
 		a.Log.Error("the store takes no momentary figures", "err", err)
 	}
-	a.moments.failing = err != nil
+	a.moments.failing, a.moments.refused = err != nil, time.Time{}
+	if err != nil && a.Store.Trouble() != nil {
+		a.moments.refused = a.Clock.Now().Time
+	}
 	return err
 }
 

@@ -44,8 +44,10 @@ partner_id = "9900357000042"
 `
 
 // newRoof is a bench with a roof whose contract has tables about momentary figures.
-func newRoof(t *testing.T, tables string) *bench {
-	b := newBench(t)
+func newRoof(t *testing.T, tables string) *bench { return newRoofIn(t, quickDir(t), tables) }
+
+func newRoofIn(t *testing.T, state, tables string) *bench {
+	b := newBenchIn(t, state)
 	path := filepath.Join(b.config.Gateway.StateDir, "smgw.toml")
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -395,4 +397,35 @@ func TestRefusedMomentsAreBounded(t *testing.T) {
 	for _, e := range status.Endpoints {
 		require.Less(t, e.SetAside, 1440+70)
 	}
+}
+
+// A full disk is not asked for each telegram whether it takes a figure now, and
+// figures go out again when there is room.
+func TestFiguresLeaveAFullDiskAlone(t *testing.T) {
+	disk := smallDisk(t)
+	b := newRoofIn(t, disk, strings.Replace(crossing, "15m", "1m", 1))
+	b.play(b.home.Since(), began.At(10, 0))
+	ballast := filepath.Join(disk, "ballast")
+	fill(t, ballast)
+	for _, size := range []int{10_000, 1} { // the file has free pages yet
+		var err error
+		for n := 0; n < 1000 && err == nil; n++ {
+			err = b.store.Append(buffer.Event{At: b.clock.Now().Time, Kind: "long", Detail: map[string]string{"text": strings.Repeat("long ", size)}})
+		}
+		require.ErrorIs(t, err, buffer.ErrFull)
+	}
+	pages := func() int64 {
+		size, err := b.store.Size()
+		require.NoError(t, err)
+		return size.Commits
+	}
+	before := pages()
+	b.every = time.Second
+	b.play(began.At(10, 1), began.At(10, 11))
+	require.Less(t, pages()-before, int64(10*20), "pages written in vain in ten minutes")
+	require.NotContains(t, b.moments(9), began.At(10, 5).UTC())
+
+	require.NoError(t, os.Remove(ballast))
+	b.play(began.At(10, 12), began.At(10, 14))
+	require.Contains(t, b.moments(9), began.At(10, 13).UTC())
 }

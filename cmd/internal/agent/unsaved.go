@@ -13,10 +13,16 @@ import (
 // takes none (a full disk): four days of one meter.
 const unsavedLimit = 4 * 96
 
-// unsavedPause is how long a store that took no reading is left alone. Each
-// attempt writes pages before the disk refuses one: with every telegram that
+// refusedPause is how long a store that took no reading or figure is left alone.
+// Each attempt writes pages before the disk refuses one: with every telegram that
 // would be gigabytes a day.
-const unsavedPause = time.Minute
+const refusedPause = time.Minute
+
+// rests reports whether a store that refused at an instant is left alone yet.
+func rests(refused, now time.Time) bool {
+	since := now.Sub(refused)
+	return since >= 0 && since < refusedPause
+}
 
 // unsaved holds boundary readings until the store has them. It is empty but
 // while the store refuses.
@@ -45,7 +51,7 @@ func (u *unsaved) add(readings []meter.BoundaryReading) {
 
 // flush gives the store what waits, unless it has just refused.
 func (u *unsaved) flush(a *Agent) {
-	if since := a.Clock.Now().Time.Sub(u.refused); u.err != nil && since >= 0 && since < unsavedPause {
+	if u.err != nil && rests(u.refused, a.Clock.Now().Time) {
 		return
 	}
 	u.save(a)
