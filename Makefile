@@ -45,12 +45,14 @@ lint: toolchain ## gofmt, go vet (for a board of 32 bits as well) and staticchec
 fmt: toolchain ## format all code
 	gofmt -w .
 
-# GOARCH, GOARM and the name's ending for each board.
+# GOARCH, GOARM and the name's ending for each board. Kernels that run 32-bit ARM have
+# pages of 4 KiB, the newest Raspberry Pi's of 16: aligning to 64 is 80 KB of nothing.
 BOARDS := arm:5:armv5 arm:6:armv6 arm:7:armv7 arm64::arm64 amd64::amd64
 
 arm: toolchain ## stripped builds for ARMv5/6/7, arm64 and amd64, with their sizes
 	@set -e; for b in $(BOARDS); do IFS=: read -r arch arm name <<<"$$b"; \
-	  GOOS=linux GOARCH=$$arch GOARM=$$arm $(GO) build -trimpath $(SMALL) -ldflags '$(LDFLAGS)' -o build/smgw-$$name ./cmd/smgw; \
+	  align=; [ $$arch != arm ] || align='-R 16384'; \
+	  GOOS=linux GOARCH=$$arch GOARM=$$arm $(GO) build -trimpath $(SMALL) -ldflags "$(LDFLAGS) $$align" -o build/smgw-$$name ./cmd/smgw; \
 	  printf '%-18s %10d bytes\n' build/smgw-$$name $$(stat -c %s build/smgw-$$name); done
 	@size=$$(stat -c %s build/smgw-armv6); [ $$size -le 10000000 ] || { echo "build/smgw-armv6 has $$size bytes, more than the budget of 10,000,000" >&2; exit 1; }
 
