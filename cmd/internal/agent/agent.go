@@ -183,9 +183,10 @@ func (a *Agent) serve(endpoint string) {
 	}
 }
 
-// Run reads, builds and sends until ctx ends; then it returns nil. With InStep
-// it also returns when every source has come to its end.
-func (a *Agent) Run(ctx context.Context) error {
+// Run reads, builds and sends until ctx ends; then it returns nil, or an error
+// where readings are lost because the store did not take them. With InStep it also
+// returns when every source has come to its end.
+func (a *Agent) Run(ctx context.Context) (lost error) {
 	if err := a.Store.Append(a.begins()...); err != nil {
 		a.Log.Error("writing the journal", "err", err)
 	} else {
@@ -238,11 +239,12 @@ func (a *Agent) Run(ctx context.Context) error {
 	if n := len(a.unsaved.waiting); n > 0 {
 		a.Log.Error("readings that the store did not take are lost with this stop", "count", n,
 			"from", a.unsaved.waiting[0].Boundary, "to", a.unsaved.waiting[n-1].Boundary, "err", a.unsaved.err)
+		lost = fmt.Errorf("%d readings are lost with this stop: %w", n, a.unsaved.err)
 	}
 	if err := a.Store.Append(a.event(AgentStopped)); err != nil {
 		a.Log.Error("writing the journal", "err", err)
 	}
-	return nil
+	return lost
 }
 
 // everySecond does what time alone makes due, until ctx ends.

@@ -152,6 +152,12 @@ func (b *bench) Put(_ context.Context, endpoint, id string, body []byte) deliver
 
 // play runs the agent over the telegrams between two instants.
 func (b *bench) play(from, until time.Time) *agent.Agent {
+	a, err := b.tryPlay(from, until)
+	require.NoError(b.t, err)
+	return a
+}
+
+func (b *bench) tryPlay(from, until time.Time) (*agent.Agent, error) {
 	model := sim.Models[0]
 	if b.model != "" {
 		var err error
@@ -172,8 +178,7 @@ func (b *bench) play(from, until time.Time) *agent.Agent {
 		b.clock = distorted{b.clock, b.distort}
 	}
 	a := b.agent(true)
-	require.NoError(b.t, a.Run(b.t.Context()))
-	return a
+	return a, a.Run(b.t.Context())
 }
 
 func (b *bench) agent(inStep bool) *agent.Agent {

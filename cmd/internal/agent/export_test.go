@@ -17,6 +17,9 @@ func RunSender(ctx context.Context, endpoint string, store *buffer.Store, client
 	s.run(ctx)
 }
 
+// CloseStore closes a store at the stop.
+func CloseStore(store *buffer.Store, log *slog.Logger) error { return closeStore(store, log) }
+
 // HoldOff is how long the agent's senders wait before they begin.
 func (a *Agent) HoldOff() time.Duration { return a.holdOff() }
 

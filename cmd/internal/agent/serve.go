@@ -57,7 +57,7 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 		log.Error("the store was damaged: what can be read is carried over into a new one",
 			"cause", recovery.Cause, "set_aside", recovery.SetAside, "carried", counts(recovery.Carried), "unreadable", recovery.Unreadable, "payloads_lost", len(recovery.Lost))
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer func() { err = errors.Join(err, closeStore(store, log)) }()
 	box := openBox(c.Board, log)
 	defer box.close()
 	a, err := New(Options{
@@ -96,6 +96,17 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 	collected()
 	resident.Wait()
 	log.Info("the agent has stopped")
+	return err
+}
+
+// closeStore closes the store. Where it is full nothing is lost that its error
+// would have to tell: what was delivered last is delivered once more.
+func closeStore(store *buffer.Store, log *slog.Logger) error {
+	err := store.Close()
+	if errors.Is(err, buffer.ErrFull) {
+		log.Error("the store is full: what the head-ends took last is not marked so, and is sent once more", "err", err)
+		return nil
+	}
 	return err
 }
 
