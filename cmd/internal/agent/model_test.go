@@ -617,6 +617,7 @@ func (w *world) powerCut(t *rapid.T) {
 	}
 	w.now = w.now.Add(off)
 	w.clock.booted = w.now
+	clear(w.sound) // nothing could leave
 	w.revive()
 }
 
