@@ -147,6 +147,9 @@ func (p *Ports) Where(s Source) (path string, ok bool, err error) {
 // find gives the device node of a source's port, and the reader that it is, if
 // it is one that has a serial number.
 func (p *Ports) find(s *serialPort) (path string, r Reader, err error) {
+	// The node before the readers: the kernel shows a reader before it gets its node,
+	// so that one whose node is there is not opened unlearnt.
+	_, absent := os.Stat(s.path)
 	readers := p.readers()
 	if s.usb != "" {
 		r, err := named(s.usb, readers)
@@ -162,10 +165,10 @@ func (p *Ports) find(s *serialPort) (path string, r Reader, err error) {
 			}
 		}
 	}
-	if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(absent, fs.ErrNotExist) {
 		return "", r, &AbsentError{s.path + ": no such file or directory", readers}
-	} else if err != nil {
-		return "", r, err
+	} else if absent != nil {
+		return "", r, absent
 	}
 	for _, here := range readers {
 		if here.Serial == "" || p.doubled[here.id] || !sameFile(s.path, here.Port) {
