@@ -1,48 +1,9 @@
 package main
 
 import (
-	"strings"
 	"testing"
 
-	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
-	"github.com/stretchr/testify/require"
+	"smgw/cmd/internal/cli/clitest"
 )
 
-// Whoever asks a verb for help sees it used, with flags that it has.
-func TestEveryVerbShowsHowItIsUsed(t *testing.T) {
-	var walk func(*cobra.Command)
-	verbs := 0
-	walk = func(cmd *cobra.Command) {
-		if cmd.Hidden || cmd.Name() == "version" {
-			return
-		}
-		for _, sub := range cmd.Commands() {
-			walk(sub)
-		}
-		if cmd.HasSubCommands() && cmd.Example == "" {
-			return
-		}
-		verbs++
-		require.Contains(t, cmd.Example, cmd.CommandPath(), cmd.CommandPath())
-		for line := range strings.Lines(cmd.Example) {
-			line, _, _ = strings.Cut(strings.TrimSpace(line), " > ")
-			words := strings.Fields(line)
-			if words[0] != cmd.Root().Name() {
-				continue // another program's part of the story
-			}
-			used, rest, err := cmd.Root().Find(words[1:])
-			require.NoError(t, err, line)
-			require.NoError(t, used.ParseFlags(rest), line)
-		}
-		cmd.Flags().VisitAll(func(f *pflag.Flag) {
-			what, _ := pflag.UnquoteUsage(f)
-			require.NotContains(t, what, "string", "--%s of %s says what it wants", f.Name, cmd.CommandPath())
-			if f.Name == "config" {
-				require.Equal(t, "c", f.Shorthand, cmd.CommandPath())
-			}
-		})
-	}
-	walk(newRootCommand())
-	require.Greater(t, verbs, 5)
-}
+func TestEveryVerbShowsHowItIsUsed(t *testing.T) { clitest.RequireExamples(t, newRootCommand()) }
