@@ -256,7 +256,7 @@ func (a *Agent) believe(m *meterState, r *meter.Reading, steady bool) bool {
 		if !first || !known || !m.count.proven() || r.At.Elapsed == 0 {
 			return true
 		}
-		if off := since - counted; off.Abs() > apart(counted, time.Minute) {
+		if off := since - counted; off.Abs() > m.count.apart(counted, time.Minute) {
 			r.At.Quality = meter.ClockUnsynchronised
 			a.doubted(r.At, start(r.At).Add(-off), "meter "+m.name+" has counted "+counted.String()+" since a reading of "+since.Round(time.Second).String()+" ago",
 				"meter", m.name, "by", off.Round(time.Second).String())
@@ -264,7 +264,7 @@ func (a *Agent) believe(m *meterState, r *meter.Reading, steady bool) bool {
 		}
 		return true
 	}
-	return steady && !(known && m.count.proven() && (since-counted).Abs() > apart(counted, 2*maxStep))
+	return steady && !(known && m.count.proven() && (since-counted).Abs() > m.count.apart(counted, 2*maxStep))
 }
 
 // count is a meter's secIndex beside a clock that was believed.
@@ -292,19 +292,34 @@ func (c *count) add(b *meter.BoundaryReading) {
 	if c.newest.device != p.device {
 		c.stops = false
 	} else if p.seconds >= c.newest.seconds {
-		since, counted := p.at.Sub(c.newest.at), time.Duration(p.seconds-c.newest.seconds)*time.Second
-		if (since - counted).Abs() <= apart(counted, 2*maxStep) {
+		since, counted := p.since(c.newest)
+		even := (since - counted).Abs() <= apart(counted, 2*maxStep)
+		c.stops = c.stops || !even && since > counted
+		// Another rate shows over a while only.
+		if since, counted = p.since(c.oldest); even && (since-counted).Abs() <= apart(counted, 2*maxStep) {
 			c.newest = p
 			return
 		}
-		c.stops = c.stops || since > counted
 	}
 	c.oldest, c.newest = p, p
 }
 
+// since is how long ago an earlier pair was by the clock, and by the meter's count.
+func (p *pair) since(earlier pair) (since, counted time.Duration) {
+	return p.at.Sub(earlier.at), time.Duration(p.seconds-earlier.seconds) * time.Second
+}
+
+// apart is how far the clock and the meter's count may differ by when it has
+// counted on: what any two counts of time may, and what the meter's rate may be off
+// that was not seen over the span it is proven for.
+func (c *count) apart(counted, step time.Duration) time.Duration {
+	learnt := c.newest.at.Sub(c.oldest.at)
+	return apart(counted, step) + time.Duration(float64(2*maxStep)*(counted.Seconds()/learnt.Seconds()))
+}
+
 // proven reports whether the meter's count has been seen to go as the clock did,
 // and never otherwise.
-func (c *count) proven() bool { return c.newest.seconds > c.oldest.seconds && !c.stops }
+func (c *count) proven() bool { return c.newest.at.After(c.oldest.at) && !c.stops }
 
 // since is how long ago the newest pair was by the clock, and by the meter's
 // count. Not known where there is none, or the count began anew.
@@ -312,16 +327,17 @@ func (c *count) since(r *meter.Reading) (since, counted time.Duration, known boo
 	if c.newest.device != r.Device || !r.SecIndex.Valid || c.newest.at.IsZero() || r.SecIndex.Seconds < c.newest.seconds {
 		return 0, 0, false
 	}
-	return r.At.Time.Sub(c.newest.at), time.Duration(r.SecIndex.Seconds-c.newest.seconds) * time.Second, true
+	now := pair{r.Device, r.At.Time, r.SecIndex.Seconds}
+	since, counted = now.since(c.newest)
+	return since, counted, true
 }
 
 // drift is by how much the meter's count gains on the clock, in seconds a day;
 // not known before a quarter of a day.
 func (c *count) drift() (secondsPerDay float64, known bool) {
-	since := c.newest.at.Sub(c.oldest.at)
+	since, counted := c.newest.since(c.oldest)
 	if since < 6*time.Hour {
 		return 0, false
 	}
-	counted := time.Duration(c.newest.seconds-c.oldest.seconds) * time.Second
 	return (counted - since).Seconds() / (since.Hours() / 24), true
 }
