@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -95,7 +94,7 @@ func (a *Agent) decommission(r *http.Request) (*control.Farewell, error) {
 func (a *Agent) beginFarewell(detail map[string]string) error {
 	a.unsaved.save(a)
 	if !a.unsaved.empty() {
-		return fmt.Errorf("%d readings are not in the store yet, so nothing is ended: %w", len(a.unsaved.waiting), a.unsaved.err)
+		return control.Impossible("%d readings are not in the store yet, so nothing is ended: %w", len(a.unsaved.waiting), a.unsaved.err)
 	}
 	now := a.Clock.Now().Time
 	f := &farewell{Asked: now.Truncate(time.Second), By: detail["who"]}
@@ -221,7 +220,7 @@ func (s *sender) hurry(now time.Time) {
 func (a *Agent) farewellState() (*control.Farewell, error) {
 	l := &a.leaving
 	if l.farewell == nil {
-		return nil, errors.New("the gateway is not being decommissioned: smgw decommission begins it")
+		return nil, control.Impossible("the gateway is not being decommissioned: smgw decommission begins it")
 	}
 	f := &control.Farewell{Asked: l.Asked, By: l.By, End: l.End, Built: l.built, Problem: l.problem, Endpoints: []control.FarewellEndpoint{}}
 	backlog, err := a.Store.Backlog(a.Clock.Now().Time)
@@ -279,12 +278,12 @@ func (a *Agent) endForErasure(by string, force bool) (*erasure, error) {
 	waiting, setAside := f.Waits()
 	switch {
 	case a.leaving.stop == nil || a.leaving.erase != nil:
-		return nil, errors.New("the agent is ending already")
+		return nil, control.Impossible("the agent is ending already")
 	case force:
 	case !f.Built:
-		return nil, errors.New("what is due up to the end is not built yet: nothing is erased")
+		return nil, control.Impossible("what is due up to the end is not built yet: nothing is erased")
 	case waiting+setAside > 0:
-		return nil, fmt.Errorf("%d payloads wait and %d were refused: nothing is erased before all is acknowledged", waiting, setAside)
+		return nil, control.Impossible("%d payloads wait and %d were refused: nothing is erased before all is acknowledged", waiting, setAside)
 	}
 	unbuilt := ""
 	if !f.Built {

@@ -1,14 +1,13 @@
 package agent
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"time"
 
 	"smgw/buffer"
+	"smgw/cmd/internal/control"
 	"smgw/meter"
 	"smgw/meter/form"
 )
@@ -57,21 +56,21 @@ func (i *Inspection) canFollow(end meter.Quarter) (begin meter.Quarter, err erro
 		return 0, err
 	}
 	if len(versions) == 0 {
-		return 0, errors.New("this gateway has no contract yet")
+		return 0, control.Impossible("this gateway has no contract yet")
 	}
 	begin = versions[0].From
 	const without = "; without --handover its readings are taken, and what is sent stays as it is"
 	switch from := i.Config.Contract.From; {
 	case end > begin:
-		return 0, fmt.Errorf("the table ends at %s, and this gateway's own work began before, at %s: both have the time between"+without, form.Local(end), form.Local(begin))
+		return 0, control.Impossible("the table ends at %s, and this gateway's own work began before, at %s: both have the time between"+without, form.Local(end), form.Local(begin))
 	case end == begin:
 		return begin, nil
 	case len(versions) > 1:
-		return 0, fmt.Errorf("this gateway has %d versions of its contract already, and which of them holds from %s is not known: a gateway is handed over on the day of its installation, before another contract is configured"+without, len(versions), form.Local(end))
+		return 0, control.Impossible("this gateway has %d versions of its contract already, and which of them holds from %s is not known: a gateway is handed over on the day of its installation, before another contract is configured"+without, len(versions), form.Local(end))
 	case from != form.Date{} && from.Midnight() > end:
-		return 0, fmt.Errorf("the table ends at %s, and the contract holds from %s: put the day from which it holds for this metering point under from in [contract], or leave it out, restart the agent and try again"+without, form.Local(end), from)
+		return 0, control.Impossible("the table ends at %s, and the contract holds from %s: put the day from which it holds for this metering point under from in [contract], or leave it out, restart the agent and try again"+without, form.Local(end), from)
 	case begin.Time().Sub(end.Time()) > eventPast:
-		return 0, fmt.Errorf("the table ends at %s, more than %d days before this gateway's own work began at %s: is it the table of another gateway?"+without, form.Local(end), eventPast/(24*time.Hour), form.Local(begin))
+		return 0, control.Impossible("the table ends at %s, more than %d days before this gateway's own work began at %s: is it the table of another gateway?"+without, form.Local(end), eventPast/(24*time.Hour), form.Local(begin))
 	}
 	var built map[string]string
 	err = i.Store.Items(func(it buffer.Item) bool {
@@ -82,7 +81,7 @@ func (i *Inspection) canFollow(end meter.Quarter) (begin meter.Quarter, err erro
 		return built == nil
 	})
 	if err == nil && built != nil {
-		err = fmt.Errorf("payloads are built already (row %s from %s): they begin at %s, and the time from %s on is in none of them. "+
+		err = control.Impossible("payloads are built already (row %s from %s): they begin at %s, and the time from %s on is in none of them. "+
 			"A gateway is handed over on the day of its installation, before its first midnight; tell the metering point operator what the meter counted in between"+without,
 			built["row"], built["from"], form.Local(begin), form.Local(end))
 	}

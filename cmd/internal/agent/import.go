@@ -33,21 +33,21 @@ func (i *Inspection) imports(r *http.Request) (done control.Imported, err error)
 		return done, err
 	}
 	if begin, err := i.begin(); err != nil || begin == 0 {
-		return done, cmp.Or(err, errors.New("this gateway's own work has not begun, and readings from before it must not look like its own: start the agent, wait for its first reading, and import then"))
+		return done, cmp.Or(err, control.Impossible("this gateway's own work has not begun, and readings from before it must not look like its own: start the agent, wait for its first reading, and import then"))
 	}
 	table, err := meter.ReadTable(http.MaxBytesReader(nil, r.Body, maxTable))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return done, fmt.Errorf("the table is larger than %d MB: import it in parts", maxTable>>20)
+		return done, control.Malformed("the table is larger than %d MB: import it in parts", maxTable>>20)
 	}
 	if err != nil {
-		return done, err
+		return done, control.Malformed("%w", err)
 	}
 	done = control.Imported{Meter: name, Readings: len(table)}
 	fill, err := i.gaps(name, table, &done)
 	handover := r.URL.Query().Get("handover") != ""
 	if err == nil && handover {
 		if len(table) == 0 {
-			return done, errors.New("nothing is imported: the table has no reading, so where the gateway before this one ended is not known")
+			return done, control.Malformed("nothing is imported: the table has no reading, so where the gateway before this one ended is not known")
 		}
 		end := slices.MaxFunc(table, func(a, b meter.BoundaryReading) int { return cmp.Compare(a.Boundary, b.Boundary) }).Boundary
 		done.Begins = &end
@@ -87,7 +87,7 @@ func (i *Inspection) takes(r *http.Request, name string, fill []meter.BoundaryRe
 // configuredMeter is the meter that a question names, or the only one there is.
 func (i *Inspection) configuredMeter(name string) (string, error) {
 	if i.Config == nil {
-		return "", errors.New("only a gateway's own store is changed, and not a file brought along")
+		return "", control.Impossible("only a gateway's own store is changed, and not a file brought along")
 	}
 	var names []string
 	for _, m := range i.Config.Meters {
@@ -97,9 +97,9 @@ func (i *Inspection) configuredMeter(name string) (string, error) {
 		names = append(names, m.Name)
 	}
 	if name == "" {
-		return "", fmt.Errorf("there are several meters: choose %s with --meter", strings.Join(names, " or "))
+		return "", control.Malformed("there are several meters: choose %s with --meter", strings.Join(names, " or "))
 	}
-	return "", fmt.Errorf("there is no meter %q in %s: want %s", name, i.Config.File, strings.Join(names, " or "))
+	return "", control.Malformed("there is no meter %q in %s: want %s", name, i.Config.File, strings.Join(names, " or "))
 }
 
 // gaps are the readings of a table that fill gaps of a meter's series, ascending.
@@ -109,7 +109,7 @@ func (i *Inspection) gaps(name string, table []meter.BoundaryReading, done *cont
 		return nil, err
 	}
 	if last := &table[len(table)-1]; last.Boundary.Time().After(i.Now()) {
-		return nil, fmt.Errorf("the reading at %s lies in the future: is the gateway's clock right?", last.Boundary)
+		return nil, control.Malformed("the reading at %s lies in the future: is the gateway's clock right?", last.Boundary)
 	}
 	kept, err := i.Store.Boundaries(name, table[0].Boundary-lookBack, table[len(table)-1].Boundary+lookBack)
 	if err != nil {
@@ -124,7 +124,7 @@ func (i *Inspection) gaps(name string, table []meter.BoundaryReading, done *cont
 	for _, b := range table {
 		switch {
 		case b.Device == "":
-			return nil, fmt.Errorf("the reading at %s does not say which device showed it: want the column server_id, as smgw export --columns reason,server_id writes it", b.Boundary)
+			return nil, control.Malformed("the reading at %s does not say which device showed it: want the column server_id, as smgw export --columns reason,server_id writes it", b.Boundary)
 		case b.Offset.Abs() > limit:
 			done.Unusable++
 		case taken[b.Boundary]:
@@ -148,7 +148,7 @@ func together(name string, table []meter.BoundaryReading) ([]meter.BoundaryReadi
 		if n := len(all); n > 0 && all[n-1].Boundary == b.Boundary && all[n-1].Device == b.Device {
 			same := &all[n-1]
 			if same.Offset != b.Offset || same.Clock != b.Clock || same.Coarse != b.Coarse {
-				return nil, fmt.Errorf("the registers of device %s at %s were not read at one moment: want one offset_ms, state and reason for all of them", b.Device, b.Boundary)
+				return nil, control.Malformed("the registers of device %s at %s were not read at one moment: want one offset_ms, state and reason for all of them", b.Device, b.Boundary)
 			}
 			same.Registers = append(same.Registers, b.Registers...)
 			continue
@@ -183,7 +183,7 @@ func contradiction(kept, fill []meter.BoundaryReading) error {
 	for _, b := range fill {
 		after, _ := slices.BinarySearchFunc(kept, b.Boundary, func(k meter.BoundaryReading, q meter.Quarter) int { return cmp.Compare(k.Boundary, q) })
 		if 0 < after && after < len(kept) && kept[after-1].Device == kept[after].Device && kept[after].Device != b.Device {
-			return fmt.Errorf("at %s device %s was there, before and after it, and not %s: is this the table of another meter?", b.Boundary, kept[after].Device, b.Device)
+			return control.Impossible("at %s device %s was there, before and after it, and not %s: is this the table of another meter?", b.Boundary, kept[after].Device, b.Device)
 		}
 		for _, r := range b.Registers {
 			of := register{b.Device, r.Code}
@@ -193,11 +193,11 @@ func contradiction(kept, fill []meter.BoundaryReading) error {
 				low = all[next-1]
 			}
 			if low.at != 0 && r.Value.LessThan(low.value) {
-				return fmt.Errorf("%s of device %s at %s is %s Wh, less than the %s Wh at %s: a register does not fall",
+				return control.Impossible("%s of device %s at %s is %s Wh, less than the %s Wh at %s: a register does not fall",
 					r.Code.Short(), b.Device, b.Boundary, r.Value, low.value, low.at)
 			}
 			if next < len(all) && all[next].value.LessThan(r.Value) {
-				return fmt.Errorf("%s of device %s at %s is %s Wh, more than the %s Wh at %s: a register does not fall",
+				return control.Impossible("%s of device %s at %s is %s Wh, more than the %s Wh at %s: a register does not fall",
 					r.Code.Short(), b.Device, b.Boundary, r.Value, all[next].value, all[next].at)
 			}
 			before[of] = shown{b.Boundary, r.Value}

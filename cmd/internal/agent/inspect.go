@@ -48,6 +48,11 @@ type Inspection struct {
 // Handler answers under the paths of package control.
 func (i *Inspection) Handler() http.Handler {
 	mux := http.NewServeMux()
+	i.handle(mux)
+	return mux
+}
+
+func (i *Inspection) handle(mux *http.ServeMux) {
 	mux.Handle("GET "+control.JournalPath, control.Stream(i.journal))
 	mux.Handle("GET "+control.VerifyPath, control.Answer(i.verify))
 	mux.Handle("GET "+control.StatsPath, control.Answer(func(*http.Request) (buffer.Stats, error) { return i.Store.Stats() }))
@@ -64,7 +69,6 @@ func (i *Inspection) Handler() http.Handler {
 	mux.Handle("POST "+control.EventsPath, control.Answer(i.tell))
 	mux.Handle("POST "+control.EventsPath+"/{id}/withdraw", control.Answer(i.withdraw))
 	mux.Handle("POST "+control.ImportPath, control.Answer(i.imports))
-	return mux
 }
 
 // by are details of an event with who asks.
@@ -163,7 +167,7 @@ func (i *Inspection) check(*http.Request) (v control.StoreVerdict, err error) {
 	}
 	const spare = 4 << 20 // for the agent to go on with
 	if free, need := int64(disk.Bavail)*int64(disk.Bsize), stats.FileBytes+spare; free < need {
-		return v, fmt.Errorf("checking needs a copy of the store, and %s has room for %d of %d bytes: stop the agent, then the store is checked where it is", filepath.Dir(v.Path), free, need)
+		return v, control.Impossible("checking needs a copy of the store, and %s has room for %d of %d bytes: stop the agent, then the store is checked where it is", filepath.Dir(v.Path), free, need)
 	}
 	path := v.Path + ".check" // always the same: what a power cut leaves is used again
 	defer os.Remove(path)
@@ -346,7 +350,7 @@ func (i *Inspection) readings(w http.ResponseWriter, r *http.Request) error {
 	}
 	for _, c := range columns {
 		if !slices.Contains(meter.OptionalColumns, c) {
-			return fmt.Errorf("column %q: want some of %s", c, strings.Join(meter.OptionalColumns, ", "))
+			return control.Malformed("column %q: want some of %s", c, strings.Join(meter.OptionalColumns, ", "))
 		}
 	}
 	begin := meter.NewTableWriter
@@ -355,7 +359,7 @@ func (i *Inspection) readings(w http.ResponseWriter, r *http.Request) error {
 	case "json":
 		begin = meter.NewJSONTableWriter
 	default:
-		return fmt.Errorf("format %q: want csv or json", format)
+		return control.Malformed("format %q: want csv or json", format)
 	}
 	if err := i.looks(r, "what", "readings", "meter", name, "from", r.URL.Query().Get("from"), "to", r.URL.Query().Get("to")); err != nil {
 		return err
@@ -383,11 +387,11 @@ func (i *Inspection) meterOf(r *http.Request) (string, error) {
 	case name == "" && len(meters) == 1:
 		return meters[0], nil
 	case len(meters) == 0:
-		return "", errors.New("no meter has a reading yet")
+		return "", control.Impossible("no meter has a reading yet")
 	case name == "":
-		return "", fmt.Errorf("there are readings of several meters: choose %s with --meter", strings.Join(meters, " or "))
+		return "", control.Malformed("there are readings of several meters: choose %s with --meter", strings.Join(meters, " or "))
 	case !slices.Contains(meters, name):
-		return "", fmt.Errorf("there is no reading of a meter %q, but of %s", name, strings.Join(meters, ", "))
+		return "", control.Malformed("there is no reading of a meter %q, but of %s", name, strings.Join(meters, ", "))
 	}
 	return name, nil
 }
@@ -425,7 +429,7 @@ func (i *Inspection) items(all bool) ([]control.Item, error) {
 func (i *Inspection) find(r *http.Request) (buffer.Item, error) {
 	it, found, err := i.Store.Item(r.PathValue("id"))
 	if err == nil && !found {
-		err = fmt.Errorf("there is no item %q: smgw outbox list --all shows those there are", r.PathValue("id"))
+		err = control.Unknown("there is no item %q: smgw outbox list --all shows those there are", r.PathValue("id"))
 	}
 	return it, err
 }
@@ -454,7 +458,7 @@ func (i *Inspection) retry(r *http.Request) (control.Item, error) {
 func (i *Inspection) giveUp(r *http.Request) (control.Item, error) {
 	reason := r.URL.Query().Get("reason")
 	if reason == "" {
-		return control.Item{}, errors.New("giving up needs a reason, for those who ask later")
+		return control.Item{}, control.Malformed("giving up needs a reason, for those who ask later")
 	}
 	return i.act(r, GivenUp, reason, func(it buffer.Item, e buffer.Event) error { return i.Store.GiveUp(it.ID, reason, e.At, e) })
 }
@@ -468,9 +472,9 @@ func (i *Inspection) act(r *http.Request, kind, reason string, do func(buffer.It
 	}
 	switch it.State {
 	case buffer.Waiting:
-		return control.Item{}, fmt.Errorf("item %s waits, and is tried again by itself, not before %s", it.ID, it.NotBefore.Format(time.RFC3339))
+		return control.Item{}, control.Impossible("item %s waits, and is tried again by itself, not before %s", it.ID, it.NotBefore.Format(time.RFC3339))
 	case buffer.Acknowledged, buffer.GivenUp:
-		return control.Item{}, fmt.Errorf("item %s is %s: there is nothing left to decide", it.ID, it.State)
+		return control.Item{}, control.Impossible("item %s is %s: there is nothing left to decide", it.ID, it.State)
 	}
 	detail, err := by(r, "reason", reason)
 	if err != nil {
@@ -605,7 +609,7 @@ func instantOf(r *http.Request, name string) (t time.Time, err error) {
 		return t, nil
 	}
 	if t, err = time.Parse(time.RFC3339, text); err != nil {
-		return t, fmt.Errorf("%s=%q: want an instant in RFC 3339", name, text)
+		return t, control.Malformed("%s=%q: want an instant in RFC 3339", name, text)
 	}
 	return t, nil
 }

@@ -1,10 +1,13 @@
 package agent_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"os/user"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -161,6 +164,72 @@ func TestQuestionsThatMakeNoSense(t *testing.T) {
 	require.NoError(t, b.store.PutBoundary(meter.BoundaryReading{Meter: "roof", Boundary: meter.QuarterOf(began.At(0, 0))}))
 	_, err := c.Ask(t.Context(), http.MethodGet, control.ReadingsPath+"?format=csv")
 	require.ErrorContains(t, err, "choose main or roof with --meter")
+}
+
+// A program that asks over the socket learns from the status whether to ask
+// otherwise, later, or somebody else.
+func TestTheStatusOfAnAnswerMeansSomething(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.answer = func(_, _ string, _ time.Time) deliver.Result {
+		return deliver.Result{Outcome: deliver.Refused, Status: 422, Err: errors.New("no such contract")}
+	}
+	a := b.play(b.home.Since(), began.AddDays(4).At(12, 0))
+	item := b.items(inside(a), control.OutboxPath)[0]
+	give := control.OutboxPath + "/" + item.ID + "/give-up"
+	supplyEnd := control.EventsPath + "?kind=supply_end&at="
+	for _, asked := range []struct {
+		status                int
+		method, path, content string
+	}{
+		{http.StatusOK, "GET", control.StatusPath, ""},
+		{http.StatusNotFound, "GET", "/v1/unheard-of", ""},
+		{http.StatusMethodNotAllowed, "POST", control.StatusPath, ""},
+		{http.StatusMethodNotAllowed, "POST", control.StatsPath, ""},
+		{http.StatusMethodNotAllowed, "GET", control.DemandPath, ""},
+		{http.StatusBadRequest, "GET", control.ReadingsPath + "?format=pdf", ""},
+		{http.StatusBadRequest, "GET", control.ReadingsPath + "?format=csv&meter=roof", ""},
+		{http.StatusBadRequest, "GET", control.JournalPath + "?since=yesterday", ""},
+		{http.StatusNotFound, "GET", control.OutboxPath + "/0815", ""},
+		{http.StatusNotFound, "POST", control.OutboxPath + "/0815/retry", ""},
+		{http.StatusBadRequest, "POST", give, ""},
+		{http.StatusOK, "POST", give + "?reason=because", ""},
+		{http.StatusConflict, "POST", give + "?reason=because", ""},
+		{http.StatusBadRequest, "POST", control.EventsPath + "?kind=moved", ""},
+		{http.StatusBadRequest, "POST", supplyEnd + "2026-10-27T11:15:00Z", ""},
+		{http.StatusBadRequest, "POST", supplyEnd + began.AddDays(9).Midnight().String() + "&malo=12345678901", ""},
+		{http.StatusConflict, "POST", supplyEnd + began.AddDays(-9).Midnight().String(), ""},
+		{http.StatusNotFound, "POST", control.EventsPath + "/0815/withdraw", ""},
+		{http.StatusBadRequest, "POST", control.ImportPath + "?meter=roof", ""},
+		{http.StatusBadRequest, "POST", control.ImportPath, "nonsense"},
+		{http.StatusBadRequest, "POST", control.DemandPath + "?malo=1", ""},
+		{http.StatusConflict, "POST", control.DemandPath + "?malo=41373559241", ""},
+		{http.StatusConflict, "GET", control.DecommissionPath, ""},
+		{http.StatusConflict, "POST", control.DecommissionPath + "/erase", ""},
+	} {
+		require.Equal(t, asked.status, b.status(a, asked.method, asked.path, asked.content), "%s %s", asked.method, asked.path)
+	}
+	require.NoError(t, b.store.Close())
+	require.Equal(t, http.StatusInternalServerError, b.status(a, "GET", control.StatsPath, ""), "a store that fails is the agent's own")
+}
+
+// status asks an agent over a socket and returns the status of its answer.
+func (b *bench) status(a *agent.Agent, method, path, content string) int {
+	b.t.Helper()
+	socket := filepath.Join(b.t.TempDir(), "s")
+	l, err := control.Listen(socket)
+	require.NoError(b.t, err)
+	ctx, stop := context.WithCancel(b.t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- control.Serve(ctx, l, a.Handler()) }()
+	request, err := http.NewRequestWithContext(ctx, method, "http://agent"+path, strings.NewReader(content))
+	require.NoError(b.t, err)
+	answer, err := control.Transport(socket).RoundTrip(request)
+	require.NoError(b.t, err)
+	require.NoError(b.t, answer.Body.Close())
+	stop()
+	require.NoError(b.t, <-ended)
+	return answer.StatusCode
 }
 
 // The anchor that retention signs is checked with the gateway's own key.

@@ -3,7 +3,6 @@ package agent
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"smgw/buffer"
+	"smgw/cmd/internal/control"
 	"smgw/meter"
 	"smgw/meter/form"
 	"smgw/meter/form/wire"
@@ -234,15 +234,15 @@ func (a *Agent) demand(malo form.MarketLocationID) error {
 	defer a.mu.Unlock()
 	now := a.Clock.Now()
 	if clockNeverSet(now.Time) || !a.timeline.steady {
-		return fmt.Errorf("the clock cannot be believed (%s): a figure without its instant says nothing", now.Time.Format(time.RFC3339))
+		return control.Impossible("the clock cannot be believed (%s): a figure without its instant says nothing", now.Time.Format(time.RFC3339))
 	}
 	c := a.contractAt(now.Time)
 	if c == nil {
-		return &form.DeniedError{Row: 9, MaLo: malo, Why: "no contract holds now"}
+		return control.Impossible("%w", &form.DeniedError{Row: 9, MaLo: malo, Why: "no contract holds now"})
 	}
 	at, shown, location := now.Time, meter.Moment{}, c.Location(malo)
 	if location == nil {
-		return &form.DeniedError{Row: 9, MaLo: malo, Why: "the contract has no such market location"}
+		return control.Malformed("%w", &form.DeniedError{Row: 9, MaLo: malo, Why: "the contract has no such market location"})
 	}
 	for _, m := range a.meters {
 		if m.name != location.Meter {
@@ -252,7 +252,11 @@ func (a *Agent) demand(malo form.MarketLocationID) error {
 			at = shown.At.Time
 		}
 	}
-	return a.send(c, location, 9, at, shown, onDemand, nil)
+	err := a.send(c, location, 9, at, shown, onDemand, nil)
+	if denied := (*form.DeniedError)(nil); errors.As(err, &denied) {
+		return control.Impossible("%w", err)
+	}
+	return err
 }
 
 // send gives a momentary figure to the outbox, with notes in the same commit.

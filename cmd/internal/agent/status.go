@@ -22,7 +22,7 @@ func (a *Agent) Handler() http.Handler {
 	mux.Handle("GET "+control.DecommissionPath, control.Answer(a.farewellAnswer))
 	mux.Handle("POST "+control.DecommissionPath, control.Answer(a.decommission))
 	mux.Handle("POST "+control.DecommissionPath+"/erase", control.Stream(a.askErase))
-	mux.Handle("/", (&Inspection{
+	(&Inspection{
 		Store: a.Store, Keys: a.signatureKeys,
 		Now:    func() time.Time { return a.Clock.Now().Time },
 		Looked: func(e buffer.Event) error { return a.Store.Append(e) },
@@ -31,7 +31,7 @@ func (a *Agent) Handler() http.Handler {
 		Told:   a.occasions.forget,
 		Begun:  a.builder.forget,
 		Alone:  &a.mu,
-	}).Handler())
+	}).handle(mux)
 	return mux
 }
 

@@ -2,8 +2,6 @@ package agent
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -81,29 +79,29 @@ const (
 // parseEvent reads an event of a question and says why it cannot be one.
 func (i *Inspection) parseEvent(r *http.Request, now time.Time) (e form.Event, err error) {
 	if i.Config == nil {
-		return e, errors.New("only a gateway's own store is told events, and not a file brought along")
+		return e, control.Impossible("only a gateway's own store is told events, and not a file brought along")
 	}
 	query := r.URL.Query()
 	if e.Kind, err = form.ParseEventKind(query.Get("kind")); err != nil {
-		return e, err
+		return e, control.Malformed("%w", err)
 	}
 	if err = e.At.UnmarshalText([]byte(query.Get("at"))); err != nil {
-		return e, fmt.Errorf("at=%q: want a quarter-hour boundary: %w", query.Get("at"), err)
+		return e, control.Malformed("at=%q: want a quarter-hour boundary: %w", query.Get("at"), err)
 	}
 	switch at := e.At.Time(); {
 	case !e.Kind.Device() && form.DateOf(at).Midnight() != e.At:
-		return e, fmt.Errorf("%s begins or ends with a day: want a local midnight, and not %s", e.Kind, form.Local(e.At))
+		return e, control.Malformed("%s begins or ends with a day: want a local midnight, and not %s", e.Kind, form.Local(e.At))
 	case at.Sub(now) > eventFuture:
-		return e, fmt.Errorf("%s is more than a year ahead: is it mistyped, or the gateway's clock wrong?", form.Local(e.At))
+		return e, control.Malformed("%s is more than a year ahead: is it mistyped, or the gateway's clock wrong?", form.Local(e.At))
 	case now.Sub(at) > eventPast:
-		return e, fmt.Errorf("%s is more than %d days ago: what was sent then is not remembered any more", form.Local(e.At), eventPast/(24*time.Hour))
+		return e, control.Malformed("%s is more than %d days ago: what was sent then is not remembered any more", form.Local(e.At), eventPast/(24*time.Hour))
 	case e.Kind.Device() && at.After(now):
-		return e, fmt.Errorf("%s lies in the future: tell of a device when its reading is there", form.Local(e.At))
+		return e, control.Malformed("%s lies in the future: tell of a device when its reading is there", form.Local(e.At))
 	}
 	if begin, err := i.begin(); err != nil {
 		return e, err
 	} else if begin != 0 && e.At < begin {
-		return e, fmt.Errorf("%s lies before %s, where this gateway's own work begins", form.Local(e.At), form.Local(begin))
+		return e, control.Impossible("%s lies before %s, where this gateway's own work begins", form.Local(e.At), form.Local(begin))
 	}
 	return e, i.concerned(&e, query.Get("malo"), query.Get("meter"))
 }
@@ -125,21 +123,21 @@ func (i *Inspection) concerned(e *form.Event, malo, name string) (err error) {
 		known = append(known, m.MaLo.String())
 	}
 	if malo != "" && name != "" {
-		return errors.New("want a market location or a meter, and not both")
+		return control.Malformed("want a market location or a meter, and not both")
 	}
 	if malo != "" {
 		if e.MaLo, err = form.ParseMarketLocationID(malo); err != nil {
-			return err
+			return control.Malformed("%w", err)
 		}
 		m := c.Location(e.MaLo)
 		if m == nil {
-			return fmt.Errorf("the contract has no market location %s: it has %s", malo, strings.Join(known, ", "))
+			return control.Malformed("the contract has no market location %s: it has %s", malo, strings.Join(known, ", "))
 		}
 		return entitled(m)
 	}
 	// A supply is one location's business, a device all of its meter's.
 	if !e.Kind.Device() && len(known) > 1 {
-		return fmt.Errorf("there are several market locations: choose %s with --malo", strings.Join(known, " or "))
+		return control.Malformed("there are several market locations: choose %s with --malo", strings.Join(known, " or "))
 	}
 	if !e.Kind.Device() {
 		e.MaLo = c.MarketLocations[0].MaLo
@@ -149,7 +147,7 @@ func (i *Inspection) concerned(e *form.Event, malo, name string) (err error) {
 		return err
 	}
 	if !slices.ContainsFunc(c.MarketLocations, func(m form.MarketLocation) bool { return m.Meter == e.Meter && entitled(&m) == nil }) {
-		return fmt.Errorf("meter %s measures no market location of the contract", e.Meter)
+		return control.Impossible("meter %s measures no market location of the contract", e.Meter)
 	}
 	return nil
 }
@@ -159,14 +157,14 @@ func entitled(m *form.MarketLocation) error {
 	if slices.ContainsFunc(form.Rows, func(r form.Row) bool { return r.Rhythm == form.OnEvent && r.For(m.Class) }) {
 		return nil
 	}
-	return fmt.Errorf("the form has no row for events at market location %s: it is of class %s", m.MaLo, m.Class)
+	return control.Impossible("the form has no row for events at market location %s: it is of class %s", m.MaLo, m.Class)
 }
 
 // demanded sends once what row 9 of a market location shows now.
 func (a *Agent) demanded(r *http.Request) (d control.Demanded, err error) {
 	malo, err := form.ParseMarketLocationID(r.URL.Query().Get("malo"))
 	if err != nil {
-		return d, err
+		return d, control.Malformed("%w", err)
 	}
 	detail, err := by(r, "malo", malo.String())
 	if err != nil {
@@ -197,7 +195,7 @@ func (i *Inspection) withdraw(r *http.Request) (e control.Event, err error) {
 		case o.Withdrawn:
 			return eventOf(o, true), nil
 		case done[n]:
-			return e, fmt.Errorf("event %s is built: what is sent cannot be taken back; smgw outbox shows it", o.id())
+			return e, control.Impossible("event %s is built: what is sent cannot be taken back; smgw outbox shows it", o.id())
 		}
 		o.Withdrawn = true
 		pairs(detail, []string{"id", o.id(), "event", o.Kind.String(), "malo", o.MaLo.String(), "meter", o.Meter, "at", o.At.String()})
@@ -207,7 +205,7 @@ func (i *Inspection) withdraw(r *http.Request) (e control.Event, err error) {
 		i.told()
 		return eventOf(o, true), nil
 	}
-	return e, fmt.Errorf("there is no event %q: smgw event list shows those there are", r.PathValue("id"))
+	return e, control.Unknown("there is no event %q: smgw event list shows those there are", r.PathValue("id"))
 }
 
 // told tells a running agent that people changed what is noted.

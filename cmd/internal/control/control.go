@@ -46,7 +46,7 @@ func Answer[T any](f func(*http.Request) (T, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, err := f(r)
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
+			fail(w, err)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
@@ -65,7 +65,7 @@ func Stream(f func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 		case err != nil && begun.written:
 			panic(http.ErrAbortHandler)
 		case err != nil:
-			http.Error(w, err.Error(), http.StatusInternalServerError)
+			fail(w, err)
 		}
 	}
 }
