@@ -51,7 +51,8 @@ type Options struct {
 // newest reading of each meter, and what each sender last heard.
 type Agent struct {
 	Options
-	started time.Time
+	started     time.Time
+	keptAtStart []form.Version // the contracts that the store had then
 
 	mu        sync.Mutex // guards all below, and the order of what is written to the store
 	meters    []*meterState
@@ -153,7 +154,10 @@ func New(o Options) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the outbox: %w", err)
 	}
-	earlier, err := earlierEndpoints(&o)
+	if a.keptAtStart, err = keptContracts(o.Store); err != nil {
+		return nil, err
+	}
+	earlier, err := earlierEndpoints(&o, a.keptAtStart)
 	if err != nil {
 		return nil, err
 	}

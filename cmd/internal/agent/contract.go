@@ -139,6 +139,14 @@ func ParseVersions(kept []buffer.ContractVersion) ([]form.Version, error) {
 	return all, nil
 }
 
+func keptContracts(store *buffer.Store) ([]form.Version, error) {
+	stored, err := store.Contracts()
+	if err != nil {
+		return nil, fmt.Errorf("the contracts that are kept: %w", err)
+	}
+	return ParseVersions(stored)
+}
+
 // mark is the name of a contract's version in the journal, short enough to compare
 // two by eye.
 func mark(c *form.Contract) string {
@@ -153,11 +161,7 @@ func mark(c *form.Contract) string {
 // it where it is new, and gives the history by which everything is built. It is
 // nil where no version could be dated yet, because nothing was read.
 func (b *builder) succeed(now time.Time) (*form.History, error) {
-	stored, err := b.Store.Contracts()
-	if err != nil {
-		return nil, err
-	}
-	kept, err := ParseVersions(stored)
+	kept, err := keptContracts(b.Store)
 	if err != nil {
 		return nil, err
 	}
@@ -207,6 +211,19 @@ func (b *builder) succeed(now time.Time) (*form.History, error) {
 		last.Contract = c
 	}
 	return &form.History{Versions: s.Held}, nil
+}
+
+// contracts are those that hold and held. Until a clock that is believed tells what
+// the configured one does to those that were kept when the agent started, they are
+// these; before anything was kept it is the configured one.
+func (a *Agent) contracts() *form.History {
+	switch {
+	case a.builder.history != nil:
+		return a.builder.history
+	case len(a.keptAtStart) > 0:
+		return &form.History{Versions: a.keptAtStart}
+	}
+	return a.Config.Contract.Own()
 }
 
 // firstBoundary is where the work of a gateway begins that has no contract yet: at
@@ -280,15 +297,7 @@ func endpointOf(c *config.Config, m *form.MarketLocation, r form.Receiver) strin
 
 // earlierEndpoints are those of the contracts before the configured one whose
 // periods are not all built yet.
-func earlierEndpoints(o *Options) (all []string, err error) {
-	stored, err := o.Store.Contracts()
-	if err != nil {
-		return nil, fmt.Errorf("the contracts that are kept: %w", err)
-	}
-	kept, err := ParseVersions(stored)
-	if err != nil {
-		return nil, err
-	}
+func earlierEndpoints(o *Options, kept []form.Version) (all []string, err error) {
 	marks, err := o.Store.Series()
 	if err != nil {
 		return nil, fmt.Errorf("how far payloads are built: %w", err)

@@ -19,6 +19,7 @@ import (
 	"smgw/buffer"
 	"smgw/cmd/internal/agent"
 	"smgw/cmd/internal/config"
+	"smgw/cmd/internal/control"
 	"smgw/cmd/internal/headend"
 	"smgw/meter"
 	"smgw/meter/form"
@@ -45,6 +46,36 @@ type claimed struct {
 	row     form.RowNumber
 	role    form.Role
 	partner form.PartnerID
+}
+
+// Until the clock can be believed nobody knows from when a new contract holds, or
+// what it takes the place of: what is due next is what the store's contracts say.
+func TestWhatIsDueNextIsWhatTheContractsOfItsTimeSay(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	nextDue := func(a *agent.Agent) control.DueStatus {
+		s, err := a.Status()
+		require.NoError(t, err)
+		return *s.NextDue
+	}
+	malo := b.config.Contract.MarketLocations[0].MaLo
+	monday := control.DueStatus{At: began.AddDays(3).At(11, 0), Row: 5, MaLo: malo, To: form.NB}
+	require.Equal(t, monday, nextDue(b.play(b.home.Since(), began.At(2, 0))))
+
+	holds := began.AddDays(20)
+	b.configure(`class = "B"`, `class = "A"`, "transformer_factor = 1", "transformer_factor = 1\nfrom = \""+holds.String()+"\"",
+		"    { role = \"ÜNB\", partner_id = \"9900357000028\" },\n", "")
+	b.clock = distorted{b.clock, func(s meter.Stamp) meter.Stamp {
+		s.Quality = meter.ClockUnsynchronised
+		return s
+	}}
+	require.Equal(t, monday, nextDue(b.agent(false)), "not the month that the new contract makes due")
+
+	// Nothing is kept yet, and the configured contract does not hold yet.
+	fresh := newBench(t)
+	fresh.configure("transformer_factor = 1", "transformer_factor = 1\nfrom = \""+began.AddDays(5).String()+"\"")
+	fresh.clock = b.clock
+	require.Equal(t, control.DueStatus{At: began.AddDays(6).At(11, 0), Row: 5, MaLo: malo, To: form.NB}, nextDue(fresh.agent(false)))
 }
 
 // requireEntitled checks the regular payloads against the versions of a contract

@@ -44,10 +44,9 @@ const (
 type moments struct {
 	decided map[momentRow]time.Time // periodic instants up to here are decided
 	crossed map[form.MarketLocationID]crossing
-	history *form.History // of the contracts that were kept when the agent started
-	counted time.Time     // the hour in which what was delivered was last counted
-	failing bool          // the store refused the last one: that is logged once
-	refused time.Time     // when the disk did not take the last one; zero when it did
+	counted time.Time // the hour in which what was delivered was last counted
+	failing bool      // the store refused the last one: that is logged once
+	refused time.Time // when the disk did not take the last one; zero when it did
 }
 
 // momentRow is what one market location's momentary figures are of.
@@ -73,14 +72,7 @@ const bandNotePrefix = "feed_in_band "
 // newMoments goes on where the store stands. Where the contract has no thresholds
 // any more, nobody needs to know where the power stood.
 func newMoments(o *Options) (moments, error) {
-	m := moments{decided: map[momentRow]time.Time{}, crossed: map[form.MarketLocationID]crossing{}, history: &form.History{}}
-	stored, err := o.Store.Contracts()
-	if err != nil {
-		return m, err
-	}
-	if m.history.Versions, err = ParseVersions(stored); err != nil {
-		return m, err
-	}
+	m := moments{decided: map[momentRow]time.Time{}, crossed: map[form.MarketLocationID]crossing{}}
 	notes, err := o.Store.Notes()
 	for _, n := range notes {
 		id, ok := strings.CutPrefix(n.ID, bandNotePrefix)
@@ -140,17 +132,9 @@ func (a *Agent) stepMoments(now meter.Stamp) {
 	}
 }
 
-// contractAt is the contract that holds at an instant; nil where none does. Before
-// the first reading of all was kept it is the one that is configured.
+// contractAt is the contract that holds at an instant; nil where none does.
 func (a *Agent) contractAt(at time.Time) *form.Contract {
-	h := a.builder.history
-	if h == nil {
-		h = a.moments.history
-	}
-	if len(h.Versions) == 0 {
-		return &a.Config.Contract
-	}
-	return h.At(meter.QuarterOf(at))
+	return a.contracts().At(meter.QuarterOf(at))
 }
 
 // momentsOf sends the periodic figures of a meter that are due at now.

@@ -114,6 +114,15 @@ func (b *bench) requireRow9(want map[time.Time]string) {
 	require.Equal(b.t, want, got)
 }
 
+// A contract that does not hold yet entitles nobody, also before anything was kept.
+func TestNoMomentLeavesBeforeTheContractHolds(t *testing.T) {
+	t.Parallel()
+	b := newRoof(t, "[market_location.feed_in_power]\nevery = \"1m\"\n")
+	b.configure("transformer_factor = 1", "transformer_factor = 1\nfrom = \""+began.AddDays(1).String()+"\"")
+	b.play(began.At(0, 1), began.At(0, 10))
+	require.Empty(t, b.payloads)
+}
+
 func TestRow9GoesOnTheClockAndAtCrossings(t *testing.T) {
 	t.Parallel()
 	b := newRoof(t, crossing)

@@ -128,12 +128,8 @@ func (s *sender) status(backlog []buffer.EndpointBacklog) control.EndpointStatus
 
 // nextDue looks ahead far enough for any row: a month and a long holiday.
 func (a *Agent) nextDue(now time.Time) *control.DueStatus {
-	h := a.builder.history
-	if h == nil { // nothing was read yet
-		h = a.Config.Contract.Always()
-	}
 	today := form.DateOf(now)
-	for _, d := range h.Plan(today, today.AddDays(40)) {
+	for _, d := range a.contracts().Plan(today, today.AddDays(40)) {
 		if d.At.After(now) {
 			return &control.DueStatus{At: d.At, Row: d.Row, MaLo: d.MaLo, To: d.To}
 		}
