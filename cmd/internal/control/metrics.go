@@ -33,43 +33,26 @@ func WriteMetrics(to io.Writer, s *Status) error {
 		}
 	}
 
-	w.family("smgw_line_open", "gauge", "Whether the meter's port is open.")
-	for _, m := range s.Meters {
-		w.sample(truth(m.Line.Open), "meter", m.Name)
-	}
-	w.family("smgw_line_opened_total", "counter", "How often the meter's port was opened.")
-	for _, m := range s.Meters {
-		w.sample(whole(m.Line.Opened), "meter", m.Name)
-	}
-	w.family("smgw_head_restarts_total", "counter", "How often the meter's optical head was restarted by its reset line.")
-	for _, m := range s.Meters {
-		w.sample(whole(int64(m.HeadRestarts)), "meter", m.Name)
-	}
-	w.family("smgw_line_bytes_total", "counter", "Bytes read from the meter's port.")
-	for _, m := range s.Meters {
-		w.sample(whole(m.Line.Bytes), "meter", m.Name)
-	}
-	w.family("smgw_telegrams_total", "counter", "Good telegrams of the meter.")
-	for _, m := range s.Meters {
-		w.sample(whole(m.Line.Telegrams), "meter", m.Name)
-	}
+	meters := each(&w, "meter", s.Meters, func(m *MeterStatus) string { return m.Name })
+	meters("smgw_line_open", "gauge", "Whether the meter's port is open.", func(m *MeterStatus) string { return truth(m.Line.Open) })
+	meters("smgw_line_opened_total", "counter", "How often the meter's port was opened.", func(m *MeterStatus) string { return whole(m.Line.Opened) })
+	meters("smgw_head_restarts_total", "counter", "How often the meter's optical head was restarted by its reset line.", func(m *MeterStatus) string { return whole(m.HeadRestarts) })
+	meters("smgw_line_bytes_total", "counter", "Bytes read from the meter's port.", func(m *MeterStatus) string { return whole(m.Line.Bytes) })
+	meters("smgw_telegrams_total", "counter", "Good telegrams of the meter.", func(m *MeterStatus) string { return whole(m.Line.Telegrams) })
 	w.family("smgw_refused_total", "counter", "Frames that were refused, by cause.")
 	for _, m := range s.Meters {
 		for _, reason := range slices.Sorted(maps.Keys(m.Line.Refused)) {
 			w.sample(whole(m.Line.Refused[reason]), "meter", m.Name, "reason", reason)
 		}
 	}
-	w.family("smgw_last_reading_timestamp_seconds", "gauge", "When the meter was last read.")
-	for _, m := range s.Meters {
-		w.sample(at(m.LastReading), "meter", m.Name)
-	}
-	w.family("smgw_last_boundary_timestamp_seconds", "gauge", "The newest quarter hour whose reading is kept.")
-	for _, m := range s.Meters {
-		if q := m.LastBoundary; q != nil {
-			t := q.Time()
-			w.sample(at(&t), "meter", m.Name)
+	meters("smgw_last_reading_timestamp_seconds", "gauge", "When the meter was last read.", func(m *MeterStatus) string { return at(m.LastReading) })
+	meters("smgw_last_boundary_timestamp_seconds", "gauge", "The newest quarter hour whose reading is kept.", func(m *MeterStatus) string {
+		if m.LastBoundary == nil {
+			return ""
 		}
-	}
+		t := m.LastBoundary.Time()
+		return at(&t)
+	})
 
 	w.gauge("smgw_store_used_bytes", "What of the store is in use.", whole(s.Store.UsedBytes))
 	w.gauge("smgw_store_limit_bytes", "What of the store may be in use.", whole(s.Store.LimitBytes))
@@ -77,30 +60,13 @@ func WriteMetrics(to io.Writer, s *Status) error {
 	w.gauge("smgw_store_failing", "Whether the disk takes nothing.", truth(s.Store.Error != ""))
 	w.gauge("smgw_losses_untold", "Losses that the head-end does not know of yet.", whole(s.Store.Untold))
 
-	w.family("smgw_outbox_waiting", "gauge", "Payloads that wait for delivery.")
-	for _, e := range s.Endpoints {
-		w.sample(whole(e.Waiting), "endpoint", e.Endpoint)
-	}
-	w.family("smgw_outbox_set_aside", "gauge", "Payloads that were refused for good.")
-	for _, e := range s.Endpoints {
-		w.sample(whole(e.SetAside), "endpoint", e.Endpoint)
-	}
-	w.family("smgw_outbox_oldest_timestamp_seconds", "gauge", "Since when the oldest payload waits.")
-	for _, e := range s.Endpoints {
-		w.sample(at(e.Oldest), "endpoint", e.Endpoint)
-	}
-	w.family("smgw_endpoint_failed_attempts", "gauge", "Attempts in a row without an answer for a payload.")
-	for _, e := range s.Endpoints {
-		w.sample(whole(e.Failures), "endpoint", e.Endpoint)
-	}
-	w.family("smgw_endpoint_reached_timestamp_seconds", "gauge", "When the endpoint last accepted a connection.")
-	for _, e := range s.Endpoints {
-		w.sample(at(e.Reached), "endpoint", e.Endpoint)
-	}
-	w.family("smgw_endpoint_acknowledged_timestamp_seconds", "gauge", "When the endpoint last answered for a payload.")
-	for _, e := range s.Endpoints {
-		w.sample(at(e.LastSuccess), "endpoint", e.Endpoint)
-	}
+	endpoints := each(&w, "endpoint", s.Endpoints, func(e *EndpointStatus) string { return e.Endpoint })
+	endpoints("smgw_outbox_waiting", "gauge", "Payloads that wait for delivery.", func(e *EndpointStatus) string { return whole(e.Waiting) })
+	endpoints("smgw_outbox_set_aside", "gauge", "Payloads that were refused for good.", func(e *EndpointStatus) string { return whole(e.SetAside) })
+	endpoints("smgw_outbox_oldest_timestamp_seconds", "gauge", "Since when the oldest payload waits.", func(e *EndpointStatus) string { return at(e.Oldest) })
+	endpoints("smgw_endpoint_failed_attempts", "gauge", "Attempts in a row without an answer for a payload.", func(e *EndpointStatus) string { return whole(e.Failures) })
+	endpoints("smgw_endpoint_reached_timestamp_seconds", "gauge", "When the endpoint last accepted a connection.", func(e *EndpointStatus) string { return at(e.Reached) })
+	endpoints("smgw_endpoint_acknowledged_timestamp_seconds", "gauge", "When the endpoint last answered for a payload.", func(e *EndpointStatus) string { return at(e.LastSuccess) })
 
 	w.family("smgw_certificate_end_timestamp_seconds", "gauge", "When the gateway's certificates end, their issuers' included.")
 	for _, c := range s.Certificates {
@@ -110,14 +76,9 @@ func WriteMetrics(to io.Writer, s *Status) error {
 		w.gauge("smgw_next_due_timestamp_seconds", "By when the next payload must have arrived.", at(&d.At))
 	}
 	if s.Watchdog != nil {
-		w.family("smgw_stage_age_seconds", "gauge", "Since the last turn of a stage of the agent.")
-		for _, g := range s.Watchdog.Stages {
-			w.sample(whole(g.Age), "stage", g.Stage)
-		}
-		w.family("smgw_stage_limit_seconds", "gauge", "From which age on a stage hangs.")
-		for _, g := range s.Watchdog.Stages {
-			w.sample(whole(g.Limit), "stage", g.Stage)
-		}
+		stages := each(&w, "stage", s.Watchdog.Stages, func(g *StageStatus) string { return g.Stage })
+		stages("smgw_stage_age_seconds", "gauge", "Since the last turn of a stage of the agent.", func(g *StageStatus) string { return whole(g.Age) })
+		stages("smgw_stage_limit_seconds", "gauge", "From which age on a stage hangs.", func(g *StageStatus) string { return whole(g.Limit) })
 	}
 	_, err := to.Write(w.Bytes())
 	return err
@@ -155,6 +116,17 @@ func (w *exposition) sample(value string, labels ...string) {
 func (w *exposition) gauge(name, help, value string) {
 	w.family(name, "gauge", help)
 	w.sample(value)
+}
+
+// each writes families with a sample of each of some things, labelled by what
+// that is called.
+func each[T any](w *exposition, label string, all []T, called func(*T) string) func(name, kind, help string, value func(*T) string) {
+	return func(name, kind, help string, value func(*T) string) {
+		w.family(name, kind, help)
+		for i := range all {
+			w.sample(value(&all[i]), label, called(&all[i]))
+		}
+	}
 }
 
 var escapeLabel = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
