@@ -52,7 +52,9 @@ port = "file:TELEGRAMS"
 
 [headend]
 endpoint = "https://headend.test"
+` + homeText
 
+const homeText = `
 [contract]
 edition = "BK6-18-032"
 melo = "DE00056266802AO6G56M11SN51G21M24S"
@@ -66,6 +68,19 @@ receiver = [
     { role = "LF", partner_id = "9900357000004", endpoint = "https://supplier.test" },
     { role = "NB", partner_id = "9900357000011" },
     { role = "ÜNB", partner_id = "9900357000028" },
+]
+`
+
+// roofText is what a roof adds to it, but for momentary figures.
+const roofText = `
+[[market_location]]
+malo = "51238696781"
+direction = "feed_in"
+receiver = [
+    { role = "LF", partner_id = "9900357000035" },
+    { role = "NB", partner_id = "9900357000059" },
+    { role = "ÜNB", partner_id = "9900357000028" },
+    { role = "AB", partner_id = "9900357000042" },
 ]
 `
 

@@ -1,14 +1,8 @@
 package agent_test
 
 import (
-	"cmp"
-	"context"
-	"fmt"
 	"io"
-	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -20,91 +14,27 @@ import (
 
 	"smgw/buffer"
 	"smgw/cmd/internal/agent"
-	"smgw/cmd/internal/config"
 	"smgw/cmd/internal/headend"
 	"smgw/meter"
 	"smgw/meter/form"
 	"smgw/meter/sim"
-	"smgw/tls/authority"
-	"smgw/tls/identity"
 )
 
-// roofedText is the household that has most rows: of class B, with a roof.
-const roofedText = `
-[contract]
-edition = "BK6-18-032"
-melo = "DE00056266802AO6G56M11SN51G21M24S"
-
-[[market_location]]
-malo = "41373559241"
-direction = "draw"
-class = "B"
-receiver = [
-    { role = "LF", partner_id = "9900357000004" },
-    { role = "NB", partner_id = "9900357000011" },
-    { role = "ÜNB", partner_id = "9900357000028" },
-]
-
-[[market_location]]
-malo = "51238696781"
-direction = "feed_in"
-receiver = [
-    { role = "LF", partner_id = "9900357000035" },
-    { role = "NB", partner_id = "9900357000011" },
-    { role = "ÜNB", partner_id = "9900357000028" },
-    { role = "AB", partner_id = "9900357000042" },
-]
-`
-
-// outage is a gateway whose head-end, a real one with TLS and a store that
-// syncs, was away.
+// outage is a gateway whose head-end was away.
 type outage struct {
-	config      *config.Config
-	papers      *agent.Papers
-	store       *buffer.Store
+	*gateway
 	headend     *headend.HeadEnd
 	connections atomic.Int32 // to the head-end
-	home        *sim.Household
-	clock       *agent.SteppedClock
 }
 
 // newOutage reads the meters from one instant to another without a head-end, a
 // telegram each minute. The head-end is there at the end.
 func newOutage(t testing.TB, dir string, from, until time.Time) *outage {
 	t.Helper()
-	o := &outage{}
-	pki, err := authority.Create(filepath.Join(dir, "pki"))
-	require.NoError(t, err)
-	key, chain, err := pki.HeadEnd([]string{"127.0.0.1"}, authority.Sound)
-	require.NoError(t, err)
-	books := filepath.Join(dir, "headend")
-	require.NoError(t, headend.Install(books, key, chain, pki.Roots()))
-	o.headend, err = headend.Open(headend.Options{Dir: books, Listen: "127.0.0.1:0"})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, o.headend.Close()) })
-	endpoint := o.counted(t, strings.TrimPrefix(o.headend.Endpoint(), "https://"))
-
-	const id = "ESMG0000000001"
-	state := filepath.Join(dir, "gateway")
-	require.NoError(t, identity.Create(filepath.Join(state, "identity"), id, false))
-	issued, err := pki.Enrol(filepath.Join(state, "identity"))
-	require.NoError(t, err)
-	text := fmt.Sprintf("[gateway]\nid = %q\nstate_dir = %q\n[[meter]]\nport = \"/dev/reader\"\n[headend]\nendpoint = %q\n", id, state, endpoint) + roofedText
-	file := filepath.Join(dir, "smgw.toml")
-	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-	_, err = headend.Enrol(books, id, issued, file)
-	require.NoError(t, err)
-	o.config, err = config.Load(file)
-	require.NoError(t, err)
-	o.papers, err = agent.OpenPapers(o.config, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	t.Cleanup(o.papers.Close)
-	o.store, err = buffer.Open(agent.StorePath(o.config), buffer.Options{})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, o.store.Close()) })
-
-	o.home = sim.NewHousehold(sim.Options{Seed: 7, Since: from, RoofPeak: 8000})
-	o.clock = agent.NewSteppedClock(from)
+	m := newOperator(t, dir)
+	o := &outage{headend: m.headend}
+	endpoint := o.counted(t, strings.TrimPrefix(m.headend.Endpoint(), "https://"))
+	o.gateway = m.gateway(t, "ESMG0000000001", endpoint, sim.NewHousehold(sim.Options{Seed: 7, Since: from, RoofPeak: 8000}))
 	require.NoError(t, o.headend.SetFaults(headend.Faults{Down: true}))
 	o.play(t, from, until)
 	require.NoError(t, o.headend.SetFaults(headend.Faults{}))
@@ -142,54 +72,6 @@ func (o *outage) counted(t testing.TB, address string) (endpoint string) {
 		passing.Wait()
 	})
 	return "https://" + l.Addr().String()
-}
-
-// play lets the agent read the meter from one instant to another.
-func (o *outage) play(t testing.TB, from, until time.Time) {
-	t.Helper()
-	o.agent(t, &stream{meter: sim.NewMeter(o.home, sim.Models[0], sim.Models[0].Device), next: from, until: until})()
-}
-
-// agent is one over the gateway's store that reads a stream.
-func (o *outage) agent(t testing.TB, s *stream) (run func()) {
-	own, err := o.papers.Look()
-	require.NoError(t, err)
-	a, err := agent.New(agent.Options{
-		Config: o.config, Store: o.store, Signer: own.Signature.Signer, KeyID: own.Signature.KeyID(), Papers: o.papers, Client: o.papers,
-		Lamps: &lamps{}, Clock: o.clock, Log: slog.New(slog.DiscardHandler), InStep: true,
-		Source: func(string) (meter.Source, error) { return s, nil },
-	})
-	require.NoError(t, err)
-	return func() { require.NoError(t, a.Run(t.Context())) }
-}
-
-// stream is a recording of a telegram each pause that is made while it is read.
-type stream struct {
-	meter       *sim.Meter
-	next, until time.Time
-	pause       time.Duration      // 0: a minute
-	before      func(at time.Time) // called before each telegram, when all before it are read; nil: not
-	rest        []byte
-}
-
-func (s *stream) Open(context.Context) (io.ReadCloser, error) { return io.NopCloser(s), nil }
-func (s *stream) Live() bool                                  { return false }
-func (s *stream) String() string                              { return "stream" }
-
-func (s *stream) Read(p []byte) (int, error) {
-	if len(s.rest) == 0 {
-		if s.next.After(s.until) {
-			return 0, io.EOF
-		}
-		if s.before != nil {
-			s.before(s.next)
-		}
-		s.rest = s.meter.AppendTelegram(s.rest[:0], s.next)
-		s.next = s.next.Add(cmp.Or(s.pause, time.Minute))
-	}
-	n := copy(p, s.rest)
-	s.rest = s.rest[n:]
-	return n, nil
 }
 
 // The last telegram before the head-end is back, and the first after it: late on a

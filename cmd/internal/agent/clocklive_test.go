@@ -44,13 +44,7 @@ func (pipe) String() string { return "pipe" }
 func TestAgentLivesThroughBothChangesOfSummerTime(t *testing.T) {
 	t.Parallel()
 	b := newLives(t)
-	at := func(month time.Month, day, hour, minute int) time.Time {
-		year := 2026
-		if month < time.July {
-			year++
-		}
-		return form.Date{Year: year, Month: month, Day: day}.At(hour, minute)
-	}
+	at := inThatWinter
 	boots := []boot{
 		{from: at(time.October, 24, 21, 0), until: at(time.October, 25, 12, 0), begins: never, ppm: 150, changes: []change{
 			{at: at(time.October, 24, 22, 20), sync: true},

@@ -284,6 +284,15 @@ func TestAgentDatesWhatWasReadBeforeTheClockWasSet(t *testing.T) {
 	require.Zero(t, happened[agent.ClockDoubted], "a clock that is set for the first time is not doubted")
 }
 
+// inThatWinter is a local time of the winter from 2026 to 2027.
+func inThatWinter(month time.Month, day, hour, minute int) time.Time {
+	year := 2026
+	if month < time.July {
+		year++
+	}
+	return form.Date{Year: year, Month: month, Day: day}.At(hour, minute)
+}
+
 // From October to April on one board: both changes of summer time, power cuts
 // with and without the meter, a clock that starts in 1970 or where it was when
 // the power went, a time service that comes late or not at all, and one that
@@ -291,13 +300,7 @@ func TestAgentDatesWhatWasReadBeforeTheClockWasSet(t *testing.T) {
 func TestAgentLivesHalfAYearWithABadClock(t *testing.T) {
 	t.Parallel()
 	b := newLives(t)
-	at := func(month time.Month, day, hour, minute int) time.Time {
-		year := 2026
-		if month < time.July {
-			year++
-		}
-		return form.Date{Year: year, Month: month, Day: day}.At(hour, minute)
-	}
+	at := inThatWinter
 	hour := time.Hour
 	boots := []boot{
 		// over the end of summer time; set after twenty minutes

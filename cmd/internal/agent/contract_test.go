@@ -2,11 +2,8 @@ package agent_test
 
 import (
 	"cmp"
-	"fmt"
-	"log/slog"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,17 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"smgw/buffer"
 	"smgw/cmd/internal/agent"
 	"smgw/cmd/internal/config"
 	"smgw/cmd/internal/control"
-	"smgw/cmd/internal/headend"
 	"smgw/meter"
 	"smgw/meter/form"
 	"smgw/meter/sim"
-	"smgw/tls/authority"
 	"smgw/tls/deliver"
-	"smgw/tls/identity"
 )
 
 // configure gives the agent of the next play another file.
@@ -247,16 +240,22 @@ func TestChangedContractHoldsFromItsMidnight(t *testing.T) {
 	}
 }
 
-// What is due to the old supplier after the change still goes to his address.
-func TestOldSupplierGetsWhatIsHisWhereHeIs(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
-	went := map[string]string{}
+// noteWhere notes to which endpoint each payload goes from now on.
+func (b *bench) noteWhere() (went map[string]string) {
+	went = map[string]string{}
 	sound := b.answer
 	b.answer = func(endpoint, id string, now time.Time) deliver.Result {
 		went[id] = endpoint
 		return sound(endpoint, id, now)
 	}
+	return went
+}
+
+// What is due to the old supplier after the change still goes to his address.
+func TestOldSupplierGetsWhatIsHisWhereHeIs(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	went := b.noteWhere()
 	changed := began.AddDays(1).At(15, 0) // a Saturday
 	b.play(b.home.Since(), changed)
 	b.configure(supplier, supplierNow)
@@ -291,12 +290,7 @@ func TestOldSupplierGetsWhatIsHisWhereHeIs(t *testing.T) {
 func TestOldSupplierGetsTheCorrectionOfWhatHeHad(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	went := map[string]string{}
-	sound := b.answer
-	b.answer = func(endpoint, id string, now time.Time) deliver.Result {
-		went[id] = endpoint
-		return sound(endpoint, id, now)
-	}
+	went := b.noteWhere()
 	changed := began.AddDays(7).At(15, 0)
 	b.playWithGap(changed)
 	b.configure(supplier, supplierNow)
@@ -394,45 +388,13 @@ func TestRenamedMeterLosesNothing(t *testing.T) {
 // quarter hour from one of them, and both from none.
 func TestGatewayExchangeNeitherRepeatsNorCollides(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	pki, err := authority.Create(filepath.Join(dir, "pki"))
-	require.NoError(t, err)
-	key, chain, err := pki.HeadEnd([]string{"127.0.0.1"}, authority.Sound)
-	require.NoError(t, err)
-	books := filepath.Join(dir, "headend")
-	require.NoError(t, headend.Install(books, key, chain, pki.Roots()))
-	socket := filepath.Join(dir, "control.sock")
-	h, err := headend.Open(headend.Options{Dir: books, Listen: "127.0.0.1:0", Control: socket})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, h.Close()) }()
-
+	m := newOperator(t, t.TempDir())
 	home := sim.NewHousehold(sim.Options{Seed: 7, Since: began.At(0, 0), RoofPeak: 8000})
-	gateway := func(id string, from, until time.Time) {
-		state := filepath.Join(dir, id)
-		require.NoError(t, identity.Create(filepath.Join(state, "identity"), id, false))
-		issued, err := pki.Enrol(filepath.Join(state, "identity"))
-		require.NoError(t, err)
-		text := fmt.Sprintf("[gateway]\nid = %q\nstate_dir = %q\n[[meter]]\nport = \"/dev/reader\"\n[headend]\nendpoint = %q\n", id, state, h.Endpoint()) + roofedText
-		file := filepath.Join(dir, id+".toml")
-		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-		_, err = headend.Enrol(books, id, issued, file)
-		require.NoError(t, err)
-		o := &outage{home: home, clock: agent.NewSteppedClock(home.Since())}
-		o.config, err = config.Load(file)
-		require.NoError(t, err)
-		o.papers, err = agent.OpenPapers(o.config, slog.New(slog.DiscardHandler))
-		require.NoError(t, err)
-		defer o.papers.Close()
-		o.store, err = buffer.Open(agent.StorePath(o.config), buffer.Options{})
-		require.NoError(t, err)
-		defer func() { require.NoError(t, o.store.Close()) }()
-		o.play(t, from, until)
-	}
 	taken, built := began.AddDays(4).At(10, 7), began.AddDays(4).At(11, 50)
-	gateway("ESMG0000000001", began.At(0, 0), taken)
-	gateway("ESMG0000000002", built, began.AddDays(10).At(12, 0))
+	m.gateway(t, "ESMG0000000001", m.headend.Endpoint(), home).play(t, began.At(0, 0), taken)
+	m.gateway(t, "ESMG0000000002", m.headend.Endpoint(), home).play(t, built, began.AddDays(10).At(12, 0))
 
-	deliveries, err := headend.NewControl(socket).Deliveries(t.Context())
+	deliveries, err := m.headend.Deliveries()
 	require.NoError(t, err)
 	type what struct {
 		form.RowNumber

@@ -23,26 +23,6 @@ import (
 	"smgw/tls/deliver"
 )
 
-const roofText = `
-[[market_location]]
-malo = "51238696781"
-direction = "feed_in"
-TABLES
-[[market_location.receiver]]
-role = "LF"
-partner_id = "9900357000035"
-[[market_location.receiver]]
-role = "NB"
-partner_id = "9900357000059"
-endpoint = "https://grid.test"
-[[market_location.receiver]]
-role = "ÜNB"
-partner_id = "9900357000028"
-[[market_location.receiver]]
-role = "AB"
-partner_id = "9900357000042"
-`
-
 // newRoof is a bench with a roof whose contract has tables about momentary figures.
 func newRoof(t *testing.T, tables string) *bench { return newRoofIn(t, quickDir(t), tables) }
 
@@ -51,7 +31,7 @@ func newRoofIn(t *testing.T, state, tables string) *bench {
 	path := filepath.Join(b.config.Gateway.StateDir, "smgw.toml")
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(path, append(text, strings.Replace(roofText, "TABLES", tables, 1)...), 0o644))
+	require.NoError(t, os.WriteFile(path, append(text, strings.Replace(roofText, `"9900357000059"`, `"9900357000059", endpoint = "https://grid.test"`, 1)+tables...), 0o644))
 	b.config, err = config.Load(path)
 	require.NoError(t, err)
 	b.home = sim.NewHousehold(sim.Options{Seed: 7, Since: began.At(0, 0), RoofPeak: 8000})

@@ -38,6 +38,17 @@ func enrolled(t *testing.T, c *config.Config) *authority.Authority {
 	return pki
 }
 
+// openPapers has the next agents sign and deliver with the papers in the folder.
+func (b *bench) openPapers() {
+	b.t.Helper()
+	var err error
+	b.papers, err = agent.OpenPapers(b.config, slog.New(slog.DiscardHandler))
+	require.NoError(b.t, err)
+	b.t.Cleanup(b.papers.Close)
+	own, _ := b.papers.Look()
+	b.key = own.Signature.Signer.(*ecdsa.PrivateKey)
+}
+
 func enrol(t *testing.T, pki *authority.Authority, c *config.Config) {
 	_, err := pki.Enrol(agent.IdentityDir(c))
 	require.NoError(t, err)
@@ -123,12 +134,7 @@ func TestAgentTellsOfCertificatesThatItCannotUse(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	pki := enrolled(t, b.config)
-	var err error
-	b.papers, err = agent.OpenPapers(b.config, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	defer b.papers.Close()
-	own, _ := b.papers.Look()
-	b.key = own.Signature.Signer.(*ecdsa.PrivateKey)
+	b.openPapers()
 
 	broken, whole := began.AddDays(1).At(10, 0), began.AddDays(1).At(11, 0)
 	var told []time.Time
@@ -151,7 +157,7 @@ func TestAgentTellsOfCertificatesThatItCannotUse(t *testing.T) {
 
 	s, err := a.Status()
 	require.NoError(t, err)
-	own, _ = b.papers.Look()
+	own, _ := b.papers.Look()
 	require.Empty(t, s.RenewalError)
 	require.Equal(t, own.NotAfter(), s.CertsEnd)
 	require.Equal(t, []control.CertificateStatus{{Use: "tls", End: own.TLS.NotAfter()}, {Use: "signature", End: own.Signature.NotAfter()}}, s.Certificates)
@@ -162,15 +168,7 @@ func TestAgentTellsOfCertificatesThatItCannotUse(t *testing.T) {
 func TestAnchorIsVerifiedWithTheKeyThatSignedIt(t *testing.T) {
 	b := newBench(t)
 	pki := enrolled(t, b.config)
-	open := func() {
-		var err error
-		b.papers, err = agent.OpenPapers(b.config, slog.New(slog.DiscardHandler))
-		require.NoError(t, err)
-		t.Cleanup(b.papers.Close)
-		own, _ := b.papers.Look()
-		b.key = own.Signature.Signer.(*ecdsa.PrivateKey)
-	}
-	open()
+	b.openPapers()
 	b.clock = agent.NewSteppedClock(b.home.Since())
 	c := inside(b.agent(true))
 	anchor := func() string {
@@ -199,7 +197,7 @@ func TestAnchorIsVerifiedWithTheKeyThatSignedIt(t *testing.T) {
 
 	require.NoError(t, identity.Create(agent.IdentityDir(b.config), b.config.Gateway.ID, true))
 	enrol(t, pki, b.config)
-	open()
+	b.openPapers()
 	c = inside(b.agent(true))
 	require.Equal(t, replaced, anchor(), "after a restart")
 	rest := &agent.Inspection{Store: b.store, Now: time.Now, Keys: agent.SignatureKeysOf(b.config)}
@@ -213,12 +211,7 @@ func TestAnchorIsVerifiedWithTheKeyThatSignedIt(t *testing.T) {
 func TestVerdictWhilePapersAreRenewed(t *testing.T) {
 	b := newBench(t)
 	pki := enrolled(t, b.config)
-	var err error
-	b.papers, err = agent.OpenPapers(b.config, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	defer b.papers.Close()
-	own, _ := b.papers.Look()
-	b.key = own.Signature.Signer.(*ecdsa.PrivateKey)
+	b.openPapers()
 	b.play(b.home.Since(), b.home.Since().Add(5*time.Hour))
 
 	b.clock = agent.NewSteppedClock(b.home.Since())

@@ -41,7 +41,7 @@ func TestChangesSayWhatIsSetOtherwiseAndWhoseRowsBeginAndEnd(t *testing.T) {
 		"41373559241 class: B → C",
 		"+1 41373559241 LF 9900357000099", "+3 41373559241 LF 9900357000099", "+6 41373559241 LF 9900357000099", "+7 41373559241 LF 9900357000099",
 		"-1 41373559241 LF 9900357000004", "-3 41373559241 LF 9900357000004", "-6 41373559241 LF 9900357000004", "-7 41373559241 LF 9900357000004",
-	}, changed(`class = "B"`, `class = "C"`, "partner_id = \"9900357000004\"\nendpoint", "partner_id = \"9900357000099\"\nendpoint"))
+	}, changed(`class = "B"`, `class = "C"`, `"9900357000004", endpoint`, `"9900357000099", endpoint`))
 	gone := changed("51238696781", "51238696707")
 	require.Contains(t, gone, "51238696781 market_location: 51238696781 → ")
 	require.Contains(t, gone, "51238696707 market_location:  → 51238696707")

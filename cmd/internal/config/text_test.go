@@ -155,20 +155,12 @@ direction = "draw"
 class = "B"
 two_tariffs = true
 interpolate = "2h"
-[[market_location.high_tariff]]
-days = ["mon", "fri"]
-from = "06:00"
-to = "22:00"
-[[market_location.receiver]]
-role = "LF"
-partner_id = "9900357000004"
-endpoint = "https://supplier.test"
-[[market_location.receiver]]
-role = "NB"
-partner_id = "9900357000011"
-[[market_location.receiver]]
-role = "ÜNB"
-partner_id = "9900357000028"
+high_tariff = [{ days = ["mon", "fri"], from = "06:00", to = "22:00" }]
+receiver = [
+    { role = "LF", partner_id = "9900357000004", endpoint = "https://supplier.test" },
+    { role = "NB", partner_id = "9900357000011" },
+    { role = "ÜNB", partner_id = "9900357000028" },
+]
 [[market_location]]
 malo = "51238696781"
 direction = "feed_in"
