@@ -152,22 +152,19 @@ func validBoundary(b *meter.BoundaryReading) error {
 	switch {
 	case b.Meter == "" || len(b.Meter) > 64 || strings.ContainsAny(b.Meter, "\x00\x01"):
 		return fmt.Errorf("boundary reading: meter name %q cannot be a key", b.Meter)
-	case len(b.Device) > 64:
+	case len(b.Device) > meter.MaxDeviceID:
 		return fmt.Errorf("boundary reading of meter %s: device id of %d bytes", b.Meter, len(b.Device))
 	case b.Boundary < 0 || int64(b.Boundary) > maxQuarter:
 		return fmt.Errorf("boundary reading of meter %s: boundary %d out of range", b.Meter, int64(b.Boundary))
 	case b.Offset%time.Millisecond != 0:
 		return fmt.Errorf("boundary reading of meter %s: offset %s is not whole milliseconds", b.Meter, b.Offset)
-	case len(b.Registers) > maxRegisters:
+	case len(b.Registers) > meter.MaxRegisters:
 		return fmt.Errorf("boundary reading of meter %s: %d registers", b.Meter, len(b.Registers))
 	}
 	return nil
 }
 
-const (
-	maxQuarter   = maxKeyTime
-	maxRegisters = 64
-)
+const maxQuarter = maxKeyTime
 
 func meterPrefix(name string) []byte { return append([]byte(name), 0) }
 
@@ -241,7 +238,7 @@ func (d *decoder) boundary() (b meter.BoundaryReading) {
 	}
 	b.Coarse = flags&4 != 0
 	n := d.uvarint()
-	if n > maxRegisters || flags > 7 {
+	if n > meter.MaxRegisters || flags > 7 {
 		d.fail()
 	}
 	for range n {

@@ -28,6 +28,13 @@ func (d *DeviceID) UnmarshalText(b []byte) error {
 	return err
 }
 
+// What a Reading has at most; no meter known has a sixth of it. A line that
+// brings more is a mistake or malice, and nobody could keep what it says.
+const (
+	MaxDeviceID  = 64 // octets of its DeviceID
+	MaxRegisters = 64
+)
+
 // ClockQuality says how far a host's wall clock may be believed.
 type ClockQuality uint8
 

@@ -197,7 +197,8 @@ func (t *Telegram) SecIndex() SecIndex {
 }
 
 // Reading gives the telegram's registers of active energy and its power, as
-// the reading of a meter at an instant. It is not ok without any register.
+// the reading of a meter at an instant. It is not ok without any register, nor
+// with more than a Reading can have.
 func (t *Telegram) Reading(meterName string, at Stamp) (r Reading, ok bool) {
 	r = Reading{Meter: meterName, Device: t.Device, At: at, SecIndex: t.SecIndex(), Coarse: t.Coarse()}
 	for i := range t.Values {
@@ -213,7 +214,7 @@ func (t *Telegram) Reading(meterName string, at Stamp) (r Reading, ok bool) {
 	if power, ok := t.Power(); ok {
 		r.Power = decimal.NewNullDecimal(power.Decimal())
 	}
-	return r, len(r.Registers) > 0
+	return r, 0 < len(r.Registers) && len(r.Registers) <= MaxRegisters && len(r.Device) <= MaxDeviceID
 }
 
 // Power gives the momentary active power in W, negative when feeding in.

@@ -241,6 +241,22 @@ func TestATelegramGivesAReading(t *testing.T) {
 	require.False(t, ok)
 }
 
+func TestATelegramOfNoMeterGivesNoReading(t *testing.T) {
+	many := func(n int) []sml.Entry { return slices.Repeat([]sml.Entry{energy(obis.Drawn, 1, 0)}, n) }
+	for _, c := range []struct {
+		octets, registers int
+		want              bool
+	}{
+		{meter.MaxDeviceID, meter.MaxRegisters, true},
+		{meter.MaxDeviceID + 1, 1, false},
+		{10, meter.MaxRegisters + 1, false},
+	} {
+		telegram := say(t, make([]byte, c.octets), many(c.registers)...)
+		_, ok := telegram.Reading("main", meter.Stamp{})
+		require.Equal(t, c.want, ok, "%+v", c)
+	}
+}
+
 func TestWhatAMeterTellsAboutItself(t *testing.T) {
 	whole := say(t, other, energy(obis.Drawn, 25688, 3), energy(obis.FedIn, 1000_0, -1))
 	require.True(t, whole.Coarse())

@@ -173,6 +173,12 @@ func (b *bench) play(from, until time.Time) *agent.Agent {
 }
 
 func (b *bench) tryPlay(from, until time.Time) (*agent.Agent, error) {
+	a := b.live(b.telegrams(from, until))
+	return a, a.Run(b.t.Context())
+}
+
+// telegrams are what the meter says between two instants.
+func (b *bench) telegrams(from, until time.Time) (telegrams []byte) {
 	model := sim.Models[0]
 	if b.model != "" {
 		var err error
@@ -183,17 +189,20 @@ func (b *bench) tryPlay(from, until time.Time) (*agent.Agent, error) {
 	if b.device != "" {
 		m.Device = b.device
 	}
-	var telegrams []byte
 	for at := from; !at.After(until); at = at.Add(cmp.Or(b.every, time.Minute)) {
 		telegrams = m.AppendTelegram(telegrams, at)
 	}
+	return telegrams
+}
+
+// live is an agent that is to read telegrams.
+func (b *bench) live(telegrams []byte) *agent.Agent {
 	require.NoError(b.t, os.WriteFile(strings.TrimPrefix(b.config.Meters[0].Port, "file:"), telegrams, 0o644))
 	b.clock = agent.NewSteppedClock(b.home.Since())
 	if b.distort != nil {
 		b.clock = distorted{b.clock, b.distort}
 	}
-	a := b.agent(true)
-	return a, a.Run(b.t.Context())
+	return b.agent(true)
 }
 
 func (b *bench) agent(inStep bool) *agent.Agent {
@@ -417,6 +426,21 @@ func TestJournalTellsWhatWasWrong(t *testing.T) {
 	}))
 	require.Equal(t, []string{"1-0:1.8.0"}, kinds[agent.RegisterFell])
 	require.Equal(t, []string{"all_well", board.HeadEndUnreachable.String()}, kinds[agent.Causes][len(kinds[agent.Causes])-2:])
+}
+
+// What no meter is and no store takes must not stand before all that comes after it.
+func TestAgentReadsOnAfterTelegramsOfNoMeter(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.device = meter.DeviceID(strings.Repeat("x", meter.MaxDeviceID+1))
+	mended := b.home.Since().Add(time.Hour)
+	before := b.telegrams(b.home.Since(), mended)
+	b.device = ""
+	until := mended.Add(time.Hour)
+	require.NoError(t, b.live(append(before, b.telegrams(mended.Add(time.Minute), until)...)).Run(t.Context()))
+	readings, err := b.store.Boundaries("main", 0, meter.QuarterOf(until))
+	require.NoError(t, err)
+	require.Len(t, readings, 4)
 }
 
 func TestAgentBeginsANewSeriesWithANewDevice(t *testing.T) {
