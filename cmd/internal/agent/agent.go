@@ -187,6 +187,15 @@ func (a *Agent) serve(endpoint string) {
 	}
 }
 
+// serveBuilt has the queues emptied of what was built since it was last called:
+// one may be that of an earlier contract.
+func (a *Agent) serveBuilt() {
+	for endpoint := range a.builder.endpoints {
+		a.serve(endpoint)
+	}
+	clear(a.builder.endpoints)
+}
+
 // Run reads, builds and sends until ctx ends; then it returns nil, or an error
 // where readings are lost because the store did not take them. With InStep it also
 // returns when every source has come to its end.
@@ -231,6 +240,9 @@ func (a *Agent) Run(ctx context.Context) (lost error) {
 		lines.Wait()
 	}
 	stop()
+	a.mu.Lock()
+	a.begin = nil // who asks to decommission the gateway now has its payloads sent at the next start
+	a.mu.Unlock()
 	others.Wait()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -357,10 +369,7 @@ func (a *Agent) step(now meter.Stamp) {
 			a.builder.build(now.Time, a.senders)
 			a.occasions.builtUpTo = max(a.occasions.builtUpTo, a.builder.done.Midnight()) // by a clock that was ahead, perhaps
 			a.settle(now.Time)
-			for endpoint := range a.builder.endpoints { // one of an earlier contract, perhaps
-				a.serve(endpoint)
-			}
-			clear(a.builder.endpoints)
+			a.serveBuilt()
 		}
 		a.retain(now)
 		if steady {

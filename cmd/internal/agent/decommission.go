@@ -141,7 +141,9 @@ func (a *Agent) takeLeave(now time.Time) {
 		return
 	}
 	l.tried = now
-	if err := a.buildLast(now); err != nil {
+	err := a.buildLast(now)
+	a.serveBuilt()
+	if err != nil {
 		l.problem = err.Error()
 		a.Log.Error("building what is due up to the gateway's end failed; it is tried again", "err", err)
 		return

@@ -78,6 +78,34 @@ func TestGatewayThatEndsSendsWhatIsDueUpToThere(t *testing.T) {
 	require.Len(t, b.journal(agent.Decommissioning), 1)
 }
 
+// What is preliminary for good of an earlier contract goes to its receiver, whose
+// queue nobody has emptied since the last start.
+func TestGatewayThatEndsSendsWhatEarlierReceiversGet(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	changed := began.AddDays(7).At(15, 0)
+	b.playWithGap(changed)
+	b.configure(supplier, supplierNow)
+	at := changed.AddDate(0, 0, 4)
+	b.play(changed.Add(time.Minute), at)
+	a := b.play(at.Add(time.Minute), at.Add(time.Hour))
+	served := func() (all []string) {
+		status, err := a.Status()
+		require.NoError(t, err)
+		for _, e := range status.Endpoints {
+			all = append(all, e.Endpoint)
+		}
+		return all
+	}
+	require.NotContains(t, served(), "https://supplier.test")
+	var waits []string
+	for _, e := range b.decommission(inside(a)).Endpoints {
+		waits = append(waits, e.Endpoint)
+	}
+	require.Contains(t, waits, "https://supplier.test")
+	require.Equal(t, waits, served())
+}
+
 // What was refused for good waits for a person also when the gateway ends.
 func TestRefusedPayloadsKeepAGatewayFromEnding(t *testing.T) {
 	t.Parallel()
