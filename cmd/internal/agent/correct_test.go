@@ -245,6 +245,35 @@ func TestCorrectionsOutliveAPowerCut(t *testing.T) {
 	require.Len(t, b.take(revision(1)), 3)
 }
 
+// An agent that looks at what came late while a large table is still on its way
+// looks again when all of it is there.
+func TestCorrectionsAreMadeOfAllOfATable(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	until := began.AddDays(6).At(12, 0)
+	b.playWithGap(until)
+	looked := locker(func() {
+		notes, err := b.store.Notes()
+		require.NoError(t, err)
+		for _, n := range notes {
+			n.Done = true
+			require.NoError(t, b.store.PutNote(n))
+		}
+	})
+	rest := &agent.Inspection{Store: b.store, Config: b.config, Now: func() time.Time { return until }, Looked: func(buffer.Event) error { return nil }, Alone: looked}
+	_, err := b.imports(control.Within(rest.Handler(), "the store"), b.table(meter.QuarterOf(gapFrom), meter.QuarterOf(gapTo)+1, sim.Models[0].Device))
+	require.NoError(t, err)
+	b.play(until.Add(time.Minute), until.Add(26*time.Hour))
+	require.Len(t, b.take(revision(1)), 3)
+	require.Len(t, b.journal(agent.Imported), 1)
+}
+
+// locker is called when somebody locks it.
+type locker func()
+
+func (l locker) Lock() { l() }
+func (locker) Unlock() {}
+
 // What gave way on a full disk is not missing: readings that come late do not let
 // a payload be made anew whose own are erased.
 func TestNoCorrectionIsMadeWithoutTheReadingsOfBefore(t *testing.T) {

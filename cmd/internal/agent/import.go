@@ -78,10 +78,23 @@ func (i *Inspection) takes(r *http.Request, name string, fill []meter.BoundaryRe
 	if err != nil {
 		return err
 	}
-	done.Stored, err = takeLate(i.Store, fill, buffer.Event{At: i.Now(), Kind: Imported, Detail: detail})
+	// That they come is noted before, so that what was built without them is looked
+	// at again even where the power is cut in between; and again when they are here,
+	// because the agent may have looked meanwhile, and saw a part of them.
+	late := lateNote(name, first, last)
+	if err := putNote(i.Store, late, false, buffer.Event{At: i.Now(), Kind: Imported, Detail: detail}); err != nil {
+		return err
+	}
+	for part := range slices.Chunk(fill, importStep) {
+		var n int
+		n, err = i.Store.PutBoundaries(part)
+		if done.Stored += n; err != nil {
+			break
+		}
+	}
 	defer i.alone()()
 	i.told()
-	return err
+	return errors.Join(err, putNote(i.Store, late, false))
 }
 
 // configuredMeter is the meter that a question names, or the only one there is.
@@ -204,25 +217,4 @@ func contradiction(kept, fill []meter.BoundaryReading) error {
 		}
 	}
 	return nil
-}
-
-// takeLate stores readings of one meter that come late, ascending. That they
-// came is noted before, so that what was built without them is looked at again
-// even where the power is cut in between.
-func takeLate(store *buffer.Store, readings []meter.BoundaryReading, events ...buffer.Event) (stored int, err error) {
-	if len(readings) == 0 {
-		return 0, nil
-	}
-	first, last := &readings[0], &readings[len(readings)-1]
-	if err := putNote(store, lateNote(first.Meter, first.Boundary, last.Boundary), false, events...); err != nil {
-		return 0, err
-	}
-	for part := range slices.Chunk(readings, importStep) {
-		n, err := store.PutBoundaries(part)
-		stored += n
-		if err != nil {
-			return stored, err
-		}
-	}
-	return stored, nil
 }
