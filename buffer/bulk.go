@@ -6,11 +6,11 @@ import (
 	"smgw/meter"
 )
 
-// PutBoundaries stores boundary readings that come late, and journal entries,
-// in one commit, and returns how many of them it stored. A reading whose meter,
-// boundary and device have one is left out, whatever it says. Nothing gives way
-// to them: a store without room for all refuses with ErrFull and takes none.
-func (s *Store) PutBoundaries(all []meter.BoundaryReading, events ...Event) (stored int, err error) {
+// PutBoundaries stores boundary readings that come late in one commit, and
+// returns how many of them it stored. A reading whose meter, boundary and device
+// have one is left out, whatever it says. Nothing gives way to them: a store
+// without room for all refuses with ErrFull and takes none.
+func (s *Store) PutBoundaries(all []meter.BoundaryReading) (stored int, err error) {
 	for i := range all {
 		if err := validBoundary(&all[i]); err != nil {
 			return 0, err
@@ -32,13 +32,10 @@ func (s *Store) PutBoundaries(all []meter.BoundaryReading, events ...Event) (sto
 			size += int64(elementSize(key, value))
 			stored++
 		}
-		if stored > 0 {
-			// Twice, because pages that are split are half empty.
-			if err := s.withinLimit(t, 2*size); err != nil {
-				return err
-			}
+		if stored == 0 {
+			return nil
 		}
-		return t.append(events)
+		return s.withinLimit(t, 2*size) // twice, because pages that are split are half empty
 	})
 	if err != nil {
 		return 0, fmt.Errorf("store %d late boundary readings: %w", len(all), err)

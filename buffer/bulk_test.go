@@ -24,7 +24,7 @@ func TestReadingsThatComeLate(t *testing.T) {
 			}
 			late = append(late, b)
 		}
-		stored, err := s.PutBoundaries(late, buffer.Event{At: noon, Kind: "imported"})
+		stored, err := s.PutBoundaries(late)
 		require.NoError(t, err)
 		require.Equal(t, 600, stored)
 		for range 2 {

@@ -205,6 +205,36 @@ func TestNewestCommitSurvivesItsMetaPage(t *testing.T) {
 	}
 }
 
+// What is taken back stays so: an older record of the same, on a page that was
+// freed since, is not better than the one that holds.
+func TestRecoveredStoreKeepsTheNewestOfEach(t *testing.T) {
+	s := open(t)
+	require.NoError(t, s.PutContract(buffer.ContractVersion{From: day0 + 10, Text: []byte("[contract]")}))
+	require.NoError(t, s.PutBoundary(reading("main", day0+20)))
+	require.NoError(t, s.PutItems([]buffer.Item{item(1)}, nil))
+	require.NoError(t, s.Build("5/NB", day0+10, nil))
+	require.NoError(t, s.BeginEarlier(day0, []string{"5/NB"}))
+	for _, done := range []bool{true, false} {
+		require.NoError(t, s.PutNote(buffer.Note{ID: "late", At: day0, Done: done}))
+	}
+	s.close()
+	b, err := os.ReadFile(s.path)
+	require.NoError(t, err)
+	body := item(1).Body
+	require.NoError(t, os.WriteFile(s.path, bytes.ReplaceAll(b, body, bytes.Repeat([]byte{'x'}, len(body))), 0o600))
+	recovered, r, err := buffer.OpenChecked(s.path, buffer.Options{}, noon, buffer.Check)
+	require.NoError(t, err)
+	require.NotNil(t, r)
+	defer recovered.Close()
+	notes, err := recovered.Notes()
+	require.NoError(t, err)
+	require.Len(t, notes, 1)
+	require.False(t, notes[0].Done)
+	marks, err := recovered.Series()
+	require.NoError(t, err)
+	require.Equal(t, map[string]meter.Quarter{"5/NB": day0}, marks)
+}
+
 func TestNewerSchemaIsRefusedUntouched(t *testing.T) {
 	s := open(t)
 	s.close()

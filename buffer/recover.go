@@ -159,6 +159,8 @@ type salvage struct {
 	r  *Recovery
 	tx *bolt.Tx
 	n  int
+	// holds has what the last commit says of what has versions, by kind and key
+	holds map[string]bool
 	// the first error of the new store: not of the damaged file
 	err error
 }
@@ -181,7 +183,9 @@ func (sv *salvage) collect(p *pages) error {
 	for _, t := range tables {
 		kinds[string(t.bucket)] = t.kind
 	}
+	sv.holds = map[string]bool{}
 	for i, m := range metas {
+		last := i == 0 && len(metas) == 2 // else the damaged meta page may be that of the last commit
 		w := &walker{pages: p, meta: m}
 		w.problem = func(*DamagedError) {
 			if i == 0 {
@@ -192,6 +196,9 @@ func (sv *salvage) collect(p *pages) error {
 			k := kinds[string(bucket)]
 			if checkRecord(k, key, value) == nil {
 				sv.take(k, key, value)
+				if last && versioned(k) {
+					sv.holds[string(k)+string(key)] = true
+				}
 			} else if i == 0 {
 				sv.r.Unreadable++
 			}
@@ -229,7 +236,7 @@ func (sv *salvage) take(k kind, key, value []byte) {
 		}
 	}
 	have := b.Get(key)
-	if have == nil || better(k, key, value, have) {
+	if have == nil || !sv.holds[string(k)+string(key)] && better(k, key, value, have) {
 		sv.err = b.Put(key, append([]byte{}, value...))
 	}
 	if sv.n++; sv.n%batch == 0 && sv.err == nil {
@@ -237,8 +244,14 @@ func (sv *salvage) take(k kind, key, value []byte) {
 	}
 }
 
-// better says whether a record found later replaces one found before: where
-// versions of a record follow each other, the further one.
+// versioned says whether records of a kind are replaced by later ones.
+func versioned(k kind) bool {
+	return k == kindItem || k == kindNote || k == kindMark || k == kindMeta
+}
+
+// better says whether a record found later replaces one found before, where
+// nobody knows which of them held last: the one that is further, as mostly the
+// later one is.
 func better(k kind, key, value, have []byte) bool {
 	switch k {
 	case kindItem:
