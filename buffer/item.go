@@ -224,7 +224,8 @@ func (s *Store) Body(id string) (body []byte, err error) {
 	return body, err
 }
 
-// Item returns an item in any state, without its body.
+// Item returns an item in any state, without its body. A record that fails its
+// checksum is a *DamagedError.
 func (s *Store) Item(id string) (it Item, found bool, err error) {
 	if it, ok := s.outbox.get(id); ok {
 		return it, true, nil
@@ -237,9 +238,11 @@ func (s *Store) Item(id string) (it Item, found bool, err error) {
 		if v == nil {
 			return nil
 		}
-		it, err = openItem([]byte(id), v)
-		found = err == nil
-		return err
+		if it, err = openItem([]byte(id), v); err != nil {
+			return &DamagedError{s.path, "item " + id, err.Error()}
+		}
+		found = true
+		return nil
 	})
 	return it, found, err
 }

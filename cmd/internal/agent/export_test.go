@@ -17,6 +17,17 @@ func RunSender(ctx context.Context, endpoint string, store *buffer.Store, client
 	s.run(ctx)
 }
 
+// StepSender lets a sender send what is ready, a minute and more after the store
+// failed with before, and returns why the store fails then.
+func StepSender(ctx context.Context, endpoint string, store *buffer.Store, client Putter, before error) error {
+	s := newSender(endpoint, store, client, &SystemClock{}, slog.New(slog.DiscardHandler))
+	if before != nil {
+		s.storeFailed(s.clock.Now().Time.Add(-2*time.Minute), before)
+	}
+	s.step(ctx)
+	return s.snapshot().storeErr
+}
+
 // CloseStore closes a store at the stop.
 func CloseStore(store *buffer.Store, log *slog.Logger) error { return closeStore(store, log) }
 

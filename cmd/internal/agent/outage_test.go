@@ -10,12 +10,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	bolt "go.etcd.io/bbolt"
 
 	"smgw/buffer"
 	"smgw/cmd/internal/agent"
@@ -37,8 +39,9 @@ type town struct {
 func newTown(t *testing.T) *town {
 	store, err := buffer.Open(filepath.Join(quickDir(t), "store.db"), buffer.Options{})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, store.Close()) })
-	return &town{store: store, log: io.Discard}
+	w := &town{store: store, log: io.Discard}
+	t.Cleanup(func() { require.NoError(t, w.store.Close()) })
+	return w
 }
 
 func (w *town) Reach(_ context.Context, endpoint string) error { return w.call(endpoint).Err }
@@ -334,4 +337,36 @@ func TestARestartInAnOutageKeepsTheOrder(t *testing.T) {
 		stop()
 		require.Equal(t, []string{ids[2], ids[0], ids[1]}, w.order)
 	})
+}
+
+// What replaces a payload whose own record went bad on flash is sent all the same.
+func TestADamagedRecordHoldsNoCorrectionBack(t *testing.T) {
+	t.Parallel()
+	w := newTown(t)
+	w.set(taken)
+	id := w.items(t, 0, 1)[0]
+	require.NoError(t, w.store.Acknowledge(id, time.Now()))
+	anew, found, err := w.store.Item(id)
+	require.NoError(t, err)
+	require.True(t, found)
+	anew.ID, anew.Body, anew.Label = strings.Repeat("f", 32), []byte("anew"), map[string]string{"supersedes": id}
+	require.NoError(t, w.store.PutItems([]buffer.Item{anew}, nil))
+	require.NoError(t, w.store.Close())
+	file, err := bolt.Open(w.store.Path(), 0o600, nil)
+	require.NoError(t, err)
+	require.NoError(t, file.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte("items")).Put([]byte(id), []byte("no record")) }))
+	require.NoError(t, file.Close())
+	w.store, err = buffer.Open(w.store.Path(), buffer.Options{})
+	require.NoError(t, err)
+	require.NoError(t, agent.StepSender(t.Context(), anew.Endpoint, w.store, w, nil))
+	require.Equal(t, []string{anew.ID}, w.order)
+}
+
+// A disk that was full when a loss was to be marked as told is in trouble no more
+// when the queue is empty and the store takes all.
+func TestASenderForgetsTheStoresTrouble(t *testing.T) {
+	t.Parallel()
+	w := newTown(t)
+	w.set(taken)
+	require.NoError(t, agent.StepSender(t.Context(), "https://headend.test/0", w.store, w, buffer.ErrFull))
 }

@@ -172,6 +172,7 @@ func (s *sender) step(ctx context.Context) (next time.Time, ok bool) {
 		if err == nil && !ready {
 			next, ok = s.store.NextTime(s.endpoint)
 			if !ok || next.Sub(now) <= farthest {
+				s.storeWorks()
 				return next, ok
 			}
 			if err = s.recall(now); err == nil {
@@ -203,6 +204,9 @@ func (s *sender) next(now time.Time) (turn, bool, error) {
 		before, found := buffer.Item{}, false
 		if id := t.Label[labelSupersedes]; id != "" {
 			before, found, err = s.store.Item(id)
+			if damaged := (*buffer.DamagedError)(nil); errors.As(err, &damaged) {
+				err = nil // it does not wait: memory knows what does
+			}
 		}
 		if !found || err != nil || before.State != buffer.Waiting || before.Endpoint != s.endpoint {
 			break
@@ -344,6 +348,16 @@ func (s *sender) storeFailed(now time.Time, err error) time.Time {
 	s.state.storeErr = err
 	s.state.notBefore = now.Add(time.Minute)
 	return s.state.notBefore
+}
+
+// storeWorks notes that nothing is left that the store did not take.
+func (s *sender) storeWorks() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state.storeErr != nil {
+		s.state.storeErr = nil
+		s.log.Info("the store works again")
+	}
 }
 
 func (s *sender) snapshot() senderState {
