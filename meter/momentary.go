@@ -64,27 +64,30 @@ func (t *Telegram) Moment(at Stamp) Moment {
 }
 
 // PowerFedIn gives the momentary active power in W that is fed in, 0 while the
-// meter draws. It is 1-0:2.7.0 where the meter sends that, and else what
-// 1-0:16.7.0 or 1-0:15.7.0 says. It is not ok without a power ("InF off"), and
-// where the power has no direction, so that nobody knows which of the two it is.
+// meter draws. It is 1-0:2.7.0 or 1-0:2.7.1 where the meter sends that, and else
+// what Power says. It is not ok without a power ("InF off"), and where the power has
+// no direction, so that nobody knows which of the two it is.
 func (t *Telegram) PowerFedIn() (Exact, bool) {
-	if v, ok := t.Value(obis.PowerFedIn); ok && v.Raw.IsInteger() && Unit(v.Unit.Value) == Watt {
-		return v.exact, !v.exact.Negative
+	for _, c := range [...]obis.Code{obis.PowerFedIn, obis.PowerFedIn1} {
+		if v, ok := t.watts(c); ok {
+			return v.exact, !v.exact.Negative
+		}
 	}
-	power, ok := t.Power()
-	if !ok || !power.Negative && power.Magnitude != 0 && !t.directed() {
+	v := t.power()
+	if v == nil {
 		return Exact{}, false
 	}
+	power := v.exact
 	if !power.Negative {
-		return Exact{}, true
+		return Exact{}, power.Magnitude == 0 || t.directed(v)
 	}
 	power.Negative = false
 	return power, true
 }
 
-// directed reports whether the telegram's power has a direction: signed by the
-// meter, or in a status word that is known to hold it (quirks).
-func (t *Telegram) directed() bool {
+// directed reports whether a power has a direction: signed by the meter, or in a
+// status word that is known to hold it (quirks).
+func (t *Telegram) directed(power *Value) bool {
 	maker, serial, _ := t.Device.makerAndSerial()
 	if maker == "DZG" && within(dzgUnsigned, serial) {
 		return false
@@ -92,9 +95,9 @@ func (t *Telegram) directed() bool {
 	if _, fnn := t.status().FNN(); fnn {
 		return true
 	}
-	if v, ok := t.Value(obis.Power); ok && v.Raw.IsInteger() && Unit(v.Unit.Value) == Watt {
-		return v.Raw.Kind == sml.Signed
+	if power.Code != obis.PowerAbs {
+		return power.Raw.Kind == sml.Signed
 	}
-	total, ok := t.Value(obis.Drawn) // of 1-0:15.7.0, emh_direction
+	total, ok := t.Value(obis.Drawn) // emh_direction
 	return ok && maker == "EMH" && total.Status.Valid
 }

@@ -2,6 +2,8 @@ package meter_test
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -41,6 +43,65 @@ func TestPowerFedInOfEveryModel(t *testing.T) {
 		}
 		require.True(t, untold[model.Name] || fed > 0 && drew > 0, model.Name)
 	}
+}
+
+// What a plant's meter shows as power that is drawn is what it feeds in, where it has
+// the sign of that: to the last digit.
+func TestPowerFedInOfARecordedPlant(t *testing.T) {
+	for _, path := range corpus(t, "dumps") {
+		if filepath.Base(path) != "EMH_eHZ361L5R.bin" {
+			continue
+		}
+		recording, err := os.ReadFile(path)
+		require.NoError(t, err)
+		telegram := decodeOne(t, recording)
+		fed, ok := telegram.PowerFedIn()
+		require.True(t, ok)
+		require.Equal(t, "5632.1916", fed.Decimal().String())
+		power, ok := telegram.Power()
+		require.True(t, ok)
+		require.Equal(t, "-5632.1916", power.Decimal().String())
+		return
+	}
+	t.Skip("the corpus has no EMH_eHZ361L5R.bin")
+}
+
+func TestPowerFedInOfEveryForm(t *testing.T) {
+	signed := func(v int64) sml.Value { return sml.SignedValue(v, 4) }
+	unsigned := func(v uint64) sml.Value { return sml.UnsignedValue(v, 4) }
+	for _, c := range []struct {
+		what  string
+		shown []sml.Entry
+		fed   string // "": nobody knows
+	}{
+		{"2.7.0", []sml.Entry{watts("1-0:2.7.0", unsigned(4625))}, "462.5"},
+		{"2.7.1", []sml.Entry{watts("1-0:2.7.1", unsigned(4625))}, "462.5"},
+		{"2.7.1 below nothing", []sml.Entry{watts("1-0:2.7.1", signed(-1))}, ""},
+		{"2.7.0 before what is drawn", []sml.Entry{watts("1-0:1.7.0", signed(0)), watts("1-0:2.7.0", unsigned(4625))}, "462.5"},
+		{"1.7.0 with the sign of feeding in", []sml.Entry{watts("1-0:1.7.0", signed(-4625))}, "462.5"},
+		{"1.7.1 with the sign of feeding in", []sml.Entry{watts("1-0:1.7.1", signed(-4625))}, "462.5"},
+		{"1.7.1 that draws", []sml.Entry{watts("1-0:1.7.1", signed(4625))}, "0"},
+		{"1.7.1 at a standstill", []sml.Entry{watts("1-0:1.7.1", signed(0))}, "0"},
+		{"1.7.1 without a sign", []sml.Entry{watts("1-0:1.7.1", unsigned(0))}, ""},
+		{"the sum before what is drawn", []sml.Entry{watts("1-0:1.7.0", signed(0)), watts("1-0:16.7.0", signed(-1))}, "0.1"},
+		{"a second tariff's", []sml.Entry{watts("1-0:1.7.2", signed(-4625))}, ""},
+	} {
+		telegram := say(t, []byte("1000001"), c.shown...)
+		fed, ok := telegram.PowerFedIn()
+		require.Equal(t, c.fed != "", ok, c.what)
+		if ok {
+			require.Equal(t, c.fed, fed.Decimal().String(), c.what)
+		}
+	}
+}
+
+// watts is a power in tenths of a watt.
+func watts(code string, tenths sml.Value) sml.Entry {
+	c, err := obis.Parse(code)
+	if err != nil {
+		panic(err)
+	}
+	return sml.Entry{Name: c[:], Unit: sml.U8(uint8(meter.Watt)), Scaler: sml.I8(-1), Value: tenths}
 }
 
 func TestMomentHasWhatTheMeterSendsOfTheGrid(t *testing.T) {

@@ -219,12 +219,28 @@ func (t *Telegram) Reading(meterName string, at Stamp) (r Reading, ok bool) {
 
 // Power gives the momentary active power in W, negative when feeding in.
 func (t *Telegram) Power() (Exact, bool) {
-	for _, c := range [...]obis.Code{obis.Power, obis.PowerAbs} {
-		if v, ok := t.Value(c); ok && v.Raw.IsInteger() && Unit(v.Unit.Value) == Watt {
-			return v.exact, true
-		}
+	if v := t.power(); v != nil {
+		return v.exact, true
 	}
 	return Exact{}, false
+}
+
+// power is the value that says the power of both directions, nil without one. What
+// is drawn is that only with a sign: EMH eHZ361 of a plant sends 1-0:1.7.1 as
+// 55 fc a4 98 84 with scaler -4 while it feeds in 5632.1916 W.
+func (t *Telegram) power() *Value {
+	for _, c := range [...]obis.Code{obis.Power, obis.PowerAbs, obis.PowerDrawn, obis.PowerDrawn1} {
+		if v, ok := t.watts(c); ok && (c[2] != obis.Drawn[2] || v.Raw.Kind == sml.Signed) {
+			return v
+		}
+	}
+	return nil
+}
+
+// watts finds a number of the telegram's device that is in W.
+func (t *Telegram) watts(c obis.Code) (*Value, bool) {
+	v, ok := t.Value(c)
+	return v, ok && v.Raw.IsInteger() && Unit(v.Unit.Value) == Watt
 }
 
 // isEnergy reports whether the value is a register of active energy in Wh of

@@ -23,7 +23,10 @@ var (
 	FedIn       = Code{1, 0, 2, 8, 0, 255}  // 1-0:2.8.0, total fed in
 	Power       = Code{1, 0, 16, 7, 0, 255} // 1-0:16.7.0, sum active power, negative when feeding in
 	PowerAbs    = Code{1, 0, 15, 7, 0, 255} // 1-0:15.7.0, sum active power without direction
+	PowerDrawn  = Code{1, 0, 1, 7, 0, 255}  // 1-0:1.7.0, active power drawn
+	PowerDrawn1 = Code{1, 0, 1, 7, 1, 255}  // 1-0:1.7.1, the same as a meter with one tariff may call it
 	PowerFedIn  = Code{1, 0, 2, 7, 0, 255}  // 1-0:2.7.0, active power fed in, never negative
+	PowerFedIn1 = Code{1, 0, 2, 7, 1, 255}  // 1-0:2.7.1, likewise
 	PowerL1     = Code{1, 0, 36, 7, 0, 255}
 	PowerL2     = Code{1, 0, 56, 7, 0, 255}
 	PowerL3     = Code{1, 0, 76, 7, 0, 255}

@@ -86,6 +86,16 @@ var Models = []*Model{
 		},
 	},
 	{
+		Name: "emh-ehz361", About: "EMH eHZ361 of a plant: 1-0:2.8.1 alone, its power as 1-0:1.7.1 with a sign",
+		Device: "1000001",
+		list: []register{
+			{code: obis.Maker, is: constant, octets: "HAGER"},
+			{code: obis.Code{1, 0, 0, 0, 0, 255}, is: device},
+			{code: obis.Code{1, 0, 2, 8, 1, 255}, is: fedIn, scaler: -1, width: 8, status: vendor3},
+			{code: obis.PowerDrawn1, is: power, scaler: -4, width: 4, signed: true, status: vendor3},
+		},
+	},
+	{
 		Name: "iskra", About: "Iskra MT631 with PIN: values as narrow as they are",
 		Device:  "\x0a\x01ISK\x00\x04\x00\x00\x01",
 		version: 1, refTime: true, listName: true,
