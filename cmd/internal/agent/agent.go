@@ -252,9 +252,8 @@ func (a *Agent) Run(ctx context.Context) (lost error) {
 			a.loseUndated(m, m.undated.quarters(), time.Time{}, time.Time{})
 		}
 	}
-	if n := len(a.unsaved.waiting); n > 0 {
-		a.Log.Error("readings that the store did not take are lost with this stop", "count", n,
-			"from", a.unsaved.waiting[0].Boundary, "to", a.unsaved.waiting[n-1].Boundary, "err", a.unsaved.err)
+	if n, from, to := a.unsaved.left(); n > 0 {
+		a.Log.Error("readings that the store did not take are lost with this stop", "count", n, "from", from, "to", to, "err", a.unsaved.err)
 		lost = fmt.Errorf("%d readings are lost with this stop: %w", n, a.unsaved.err)
 	}
 	if err := a.Store.Append(a.event(AgentStopped)); err != nil {

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"smgw/buffer"
@@ -45,6 +46,12 @@ func (a *Agent) Nudge() {
 	for _, s := range a.senders {
 		s.nudge()
 	}
+}
+
+// Lose has readings found no place, and others wait for the store.
+func (a *Agent) Lose(dropped, waiting []meter.BoundaryReading) {
+	a.unsaved.add(append(slices.Clone(dropped), waiting...))
+	a.unsaved.drop(len(dropped))
 }
 
 // Hold gives what is held of readings that cannot be dated.

@@ -3,6 +3,7 @@ package agent_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"smgw/buffer"
 	"smgw/cmd/internal/agent"
+	"smgw/meter"
 	"smgw/tls/deliver"
 )
 
@@ -46,4 +48,34 @@ func TestStopOnAFullDisk(t *testing.T) {
 	_, err = b.tryPlay(began.At(10, 1), began.At(11, 0))
 	require.ErrorContains(t, err, "readings are lost with this stop")
 	require.Contains(t, again, "0815")
+}
+
+// What found no place in memory is lost also where nothing else waits for the
+// store, which takes not even the note of it.
+func TestWhatIsLostIsNamedAtTheStop(t *testing.T) {
+	t.Parallel()
+	readings := func(n int) (all []meter.BoundaryReading) {
+		for i := range n {
+			all = append(all, meter.BoundaryReading{Meter: "main", Boundary: began.Midnight() + meter.Quarter(i)})
+		}
+		return all
+	}
+	for _, c := range []struct {
+		dropped, waiting int
+		said             string
+	}{
+		{3, 0, "count=3 from=2026-10-22T22:00:00Z to=2026-10-22T22:30:00Z"},
+		{3, 2, "count=5 from=2026-10-22T22:00:00Z to=2026-10-22T23:00:00Z"},
+		{0, 2, "count=2 from=2026-10-22T22:00:00Z to=2026-10-22T22:15:00Z"},
+	} {
+		b, log := newBench(t), &bytes.Buffer{}
+		b.clock = agent.NewSteppedClock(b.home.Since())
+		a := b.agent(true)
+		a.Log = slog.New(slog.NewTextHandler(log, nil))
+		all := readings(c.dropped + c.waiting)
+		a.Lose(all[:c.dropped], all[c.dropped:])
+		require.NoError(t, b.store.Close())
+		require.ErrorContains(t, a.Run(t.Context()), fmt.Sprintf("%d readings are lost with this stop", len(all)))
+		require.Contains(t, log.String(), c.said)
+	}
 }

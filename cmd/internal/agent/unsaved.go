@@ -39,14 +39,20 @@ func (u *unsaved) empty() bool { return len(u.waiting) == 0 }
 
 func (u *unsaved) add(readings []meter.BoundaryReading) {
 	u.waiting = append(u.waiting, readings...)
-	if over := len(u.waiting) - unsavedLimit; over > 0 {
-		if u.dropped == 0 {
-			u.from = u.waiting[0].Boundary
-		}
-		u.dropped += over
-		u.to = u.waiting[over-1].Boundary
-		u.waiting = u.waiting[over:]
+	u.drop(len(u.waiting) - unsavedLimit)
+}
+
+// drop loses the first n, and keeps in mind that they are lost.
+func (u *unsaved) drop(n int) {
+	if n <= 0 {
+		return
 	}
+	if u.dropped == 0 {
+		u.from = u.waiting[0].Boundary
+	}
+	u.dropped += n
+	u.to = u.waiting[n-1].Boundary
+	u.waiting = u.waiting[n:]
 }
 
 // flush gives the store what waits, unless it has just refused.
@@ -78,18 +84,33 @@ func (u *unsaved) save(a *Agent) {
 		a.counted(next)
 		u.waiting = u.waiting[1:]
 	}
-	if u.err != nil {
-		a.Log.Info("the store takes readings again", "lost", u.dropped)
-		u.err = nil
-	}
 	if u.dropped > 0 {
 		lost := buffer.Loss{At: a.Clock.Now().Time, Kind: ReadingsLost, From: u.from.Time(), To: u.to.Time(), Count: int64(u.dropped)}
 		if err := a.Store.AddLoss([]buffer.Loss{lost}, a.event(ReadingsLost, "count", strconv.Itoa(u.dropped), "from", u.from.String(), "to", u.to.String())); err != nil {
 			a.Log.Error("noting what was lost", "err", err)
+			u.err, u.refused = err, a.Clock.Now().Time
 			return
 		}
-		u.dropped = 0
 	}
+	if u.err != nil {
+		a.Log.Info("the store takes readings again", "lost", u.dropped)
+	}
+	u.dropped, u.err = 0, nil
+}
+
+// left counts the readings of which the store knows nothing, not even that they
+// are lost, from the first boundary to the last.
+func (u *unsaved) left() (n int, from, to meter.Quarter) {
+	if n = u.dropped; n > 0 {
+		from, to = u.from, u.to
+	}
+	if waiting := len(u.waiting); waiting > 0 {
+		if n == 0 {
+			from = u.waiting[0].Boundary
+		}
+		n, to = n+waiting, u.waiting[waiting-1].Boundary
+	}
+	return n, from, to
 }
 
 // changes are the events of a boundary reading that differs from the one kept
