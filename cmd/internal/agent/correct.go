@@ -120,8 +120,8 @@ func (a *Agent) supersede(some []sent, now time.Time) error {
 // whose readings are erased already (a full disk takes what nobody waits for) stays
 // as it is: it would replace what was read by nothing.
 func (a *Agent) correct(s *sent, now time.Time) (item buffer.Item, corrected bool, err error) {
-	first, _, err := a.Store.FirstBoundary(s.item.Needs.Meter)
-	if err != nil || first.Boundary > s.due.Period.From {
+	first, found, err := a.Store.FirstBoundary(s.item.Needs.Meter)
+	if err != nil || !found || first.Boundary > s.due.Period.From {
 		return item, false, err
 	}
 	p, err := a.anew(s.due, now)

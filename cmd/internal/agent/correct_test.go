@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	bolt "go.etcd.io/bbolt"
 
 	"smgw/buffer"
 	"smgw/cmd/internal/agent"
@@ -289,4 +290,33 @@ func TestNoCorrectionIsMadeWithoutTheReadingsOfBefore(t *testing.T) {
 	require.NotZero(t, done.Stored)
 	b.play(until.Add(time.Minute), until.Add(40*time.Hour))
 	require.Empty(t, b.take(revision(1)))
+}
+
+// Nor where a damaged store lost all of them, and the meter was not read since.
+func TestNoCorrectionIsMadeOfNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	until := form.Date{Year: 2026, Month: time.November, Day: 2}.At(12, 30)
+	b.playWithGap(until)
+	require.NoError(t, b.store.Close())
+	file, err := bolt.Open(b.store.Path(), 0o600, nil)
+	require.NoError(t, err)
+	require.NoError(t, file.Update(func(tx *bolt.Tx) error {
+		for _, name := range []string{"boundaries", "fresh"} {
+			if err := tx.DeleteBucket([]byte(name)); err != nil {
+				return err
+			}
+			if _, err := tx.CreateBucket([]byte(name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	require.NoError(t, file.Close())
+	b.reopen()
+	on8th := form.Date{Year: 2026, Month: time.November, Day: 8}.At(12, 1)
+	c := inside(b.play(on8th, on8th.Add(5*time.Minute)))
+	for _, it := range b.items(c, control.OutboxPath+"?all=1") {
+		require.Equal(t, "0", it.Label["revision"])
+	}
 }
