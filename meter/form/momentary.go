@@ -27,6 +27,9 @@ type FeedInPower struct {
 	Hysteresis decimal.Decimal     // kW by which the power must come back to have crossed a threshold again
 }
 
+// HasThreshold reports whether the power is sent when it crosses something.
+func (f *FeedInPower) HasThreshold() bool { return f != nil && (f.Above.Valid || f.Below.Valid) }
+
 // GridOrder is an order of the grid's state after § 56 MsbG.
 type GridOrder struct {
 	Every   time.Duration // on the clock: a minute or a quarter hour
@@ -221,7 +224,7 @@ var momentaryPeriods = []time.Duration{time.Minute, meter.QuarterLength}
 func (m *MarketLocation) validateMoments(wrong func(field, what, want string)) {
 	const often = `want "1m" or "15m", or leave it out`
 	if f := m.FeedInPower; f != nil {
-		switch thresholds := f.Above.Valid || f.Below.Valid; {
+		switch thresholds := f.HasThreshold(); {
 		case m.Direction != FeedIn:
 			wrong("feed_in_power", "row 9 is for what is fed in", "leave it out")
 		case f.Every != 0 && !slices.Contains(momentaryPeriods, f.Every):

@@ -3,10 +3,12 @@ package agent_test
 import (
 	"cmp"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http/httptest"
 	"os"
@@ -96,7 +98,9 @@ type bench struct {
 	end    meter.Quarter  // where the gateway's work ends, once it does
 	model  string         // of the meter; "": the first
 	lamps  *lamps
-	papers *agent.Papers // nil: key signs for ever
+	papers *agent.Papers // nil: signer signs for ever
+	signer crypto.Signer // nil: key
+	log    io.Writer     // nil: nobody reads it
 	uptime time.Duration
 	every  time.Duration // between telegrams; 0: a minute
 	// What is wrong with the clock; nil for nothing.
@@ -207,8 +211,8 @@ func (b *bench) live(telegrams []byte) *agent.Agent {
 
 func (b *bench) agent(inStep bool) *agent.Agent {
 	a, err := agent.New(agent.Options{
-		Config: b.config, Store: b.store, Signer: b.key, KeyID: []byte("key"),
-		Client: b, Lamps: b.lamps, Clock: b.clock, Log: slog.New(slog.DiscardHandler), InStep: inStep, Uptime: b.uptime, Papers: b.papers,
+		Config: b.config, Store: b.store, Signer: cmp.Or[crypto.Signer](b.signer, b.key), KeyID: []byte("key"),
+		Client: b, Lamps: b.lamps, Clock: b.clock, Log: slog.New(slog.NewTextHandler(cmp.Or(b.log, io.Discard), nil)), InStep: inStep, Uptime: b.uptime, Papers: b.papers,
 	})
 	require.NoError(b.t, err)
 	return a

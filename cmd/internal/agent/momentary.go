@@ -45,7 +45,7 @@ type moments struct {
 	decided map[momentRow]time.Time // periodic instants up to here are decided
 	crossed map[form.MarketLocationID]crossing
 	counted time.Time // the hour in which what was delivered was last counted
-	failing bool      // the store refused the last one: that is logged once
+	failing bool      // the last one was not made or kept: that is logged once
 	refused time.Time // when the disk did not take the last one; zero when it did
 }
 
@@ -80,7 +80,7 @@ func newMoments(o *Options) (moments, error) {
 		if !ok || malformed != nil || n.Done {
 			continue
 		}
-		if l := o.Config.Contract.Location(malo); l == nil || l.FeedInPower == nil {
+		if l := o.Config.Contract.Location(malo); l == nil || !l.FeedInPower.HasThreshold() {
 			n.Done = true
 			err = errors.Join(err, o.Store.PutNote(n))
 			continue
@@ -110,7 +110,7 @@ func (a *Agent) showed(m *meterState, t *meter.Telegram) {
 	m.before, m.shown = m.shown, shown
 	a.momentsOf(c, m, shown.At)
 	for i := range c.MarketLocations {
-		if l := &c.MarketLocations[i]; l.Meter == m.name && l.FeedInPower != nil {
+		if l := &c.MarketLocations[i]; l.Meter == m.name && l.FeedInPower.HasThreshold() {
 			a.cross(c, l, &shown)
 		}
 	}
@@ -246,28 +246,20 @@ func (a *Agent) demand(malo form.MarketLocationID) error {
 // send gives a momentary figure to the outbox, with notes in the same commit.
 func (a *Agent) send(c *form.Contract, l *form.MarketLocation, row form.RowNumber, at time.Time, shown meter.Moment, occasion string, notes []buffer.Note) error {
 	payload, err := form.BuildMoment(c, l.MaLo, row, at, shown)
-	if err != nil || len(payload.Values) == 0 {
-		return err
+	if err == nil && len(payload.Values) == 0 {
+		return nil
 	}
-	payload.Gateway = a.Config.Gateway.ID
-	encoded, err := wire.Encode(&payload)
-	if err != nil {
-		return err
+	var item buffer.Item
+	if err == nil {
+		item, err = a.momentItem(l, &payload, occasion)
 	}
-	signed, err := wire.Sign(encoded, a.Signer, a.KeyID)
-	if err != nil {
-		return err
+	if err != nil && occasion == onDemand {
+		return err // who asked hears it
 	}
-	entry, _ := row.Row()
-	words := label(form.Due{Row: row, MaLo: l.MaLo, To: payload.To, Period: payload.Period, Purpose: entry.Purpose})
-	words["partner"], words[occasionLabel] = payload.PartnerID.String(), occasion
-	words["moment"] = payload.Moment.In(form.Berlin).Format(time.RFC3339)
-	receiver, _ := l.Receiver(payload.To)
-	item := buffer.Item{
-		ID: wire.ID(&payload), Endpoint: endpointOf(a.Config, l, receiver), Body: signed, Label: words,
-		Created: at, NotBefore: at, Due: payload.Moment.Add(momentDue),
+	if err == nil {
+		err = a.Store.PutItems([]buffer.Item{item}, notes)
 	}
-	if err := a.tookMoment(a.Store.PutItems([]buffer.Item{item}, notes)); err != nil {
+	if err := a.tookMoment(err); err != nil {
 		return err
 	}
 	if s := a.senders[item.Endpoint]; s != nil {
@@ -276,11 +268,33 @@ func (a *Agent) send(c *form.Contract, l *form.MarketLocation, row form.RowNumbe
 	return nil
 }
 
-// tookMoment logs that the store refuses momentary figures, once, and lets a disk
-// that does not take them rest.
+// momentItem makes a payload about a moment ready for the outbox.
+func (a *Agent) momentItem(l *form.MarketLocation, payload *form.Payload, occasion string) (item buffer.Item, err error) {
+	payload.Gateway = a.Config.Gateway.ID
+	encoded, err := wire.Encode(payload)
+	if err != nil {
+		return item, err
+	}
+	signed, err := wire.Sign(encoded, a.Signer, a.KeyID)
+	if err != nil {
+		return item, err
+	}
+	row, _ := payload.Row.Row()
+	words := label(form.Due{Row: payload.Row, MaLo: l.MaLo, To: payload.To, Period: payload.Period, Purpose: row.Purpose})
+	words["partner"], words[occasionLabel] = payload.PartnerID.String(), occasion
+	words["moment"] = payload.Moment.In(form.Berlin).Format(time.RFC3339)
+	receiver, _ := l.Receiver(payload.To)
+	return buffer.Item{
+		ID: wire.ID(payload), Endpoint: endpointOf(a.Config, l, receiver), Body: signed, Label: words,
+		Created: payload.Moment, NotBefore: payload.Moment, Due: payload.Moment.Add(momentDue),
+	}, nil
+}
+
+// tookMoment logs that a momentary figure cannot be made or kept, once, and lets a
+// disk that does not take them rest.
 func (a *Agent) tookMoment(err error) error {
 	if err != nil && !a.moments.failing {
-		a.Log.Error("the store takes no momentary figures", "err", err)
+		a.Log.Error("momentary figures cannot be sent", "err", err)
 	}
 	a.moments.failing, a.moments.refused = err != nil, time.Time{}
 	if err != nil && a.Store.Trouble() != nil {

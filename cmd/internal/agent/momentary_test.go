@@ -1,8 +1,11 @@
 package agent_test
 
 import (
+	"bytes"
 	"context"
+	"crypto"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -283,6 +286,28 @@ func TestNoMomentByAClockThatIsNotBelieved(t *testing.T) {
 	a := b.play(began.At(9, 0), began.At(13, 0))
 	require.Empty(t, b.moments(9))
 	require.ErrorContains(t, a.Demand(b.config.Contract.MarketLocations[1].MaLo), "the clock")
+}
+
+// A key that signs nothing costs the figures, and is not passed over in silence.
+func TestAFigureThatCannotBeSignedIsNamed(t *testing.T) {
+	t.Parallel()
+	b := newRoof(t, "[market_location.feed_in_power]\nevery = \"1m\"\n")
+	var log bytes.Buffer
+	b.signer, b.log = locked{&b.key.PublicKey}, &log
+	b.play(began.At(10, 1), began.At(10, 11))
+	require.Empty(t, b.payloads)
+	require.Equal(t, 1, strings.Count(log.String(), "the module is locked"), log.String())
+	notes, err := b.store.Notes()
+	require.NoError(t, err)
+	require.Empty(t, notes, "nor is it noted where the power stands that has no threshold to cross")
+}
+
+// locked is a key in a module that signs nothing.
+type locked struct{ key crypto.PublicKey }
+
+func (l locked) Public() crypto.PublicKey { return l.key }
+func (locked) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, errors.New("the module is locked")
 }
 
 func TestRow9OnDemand(t *testing.T) {
