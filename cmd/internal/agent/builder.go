@@ -353,13 +353,16 @@ const tellsLosses = "losses"
 
 // told are the losses that concern a location: those of its meter, and those
 // of no meter in particular. What is lost to one customer's meter is no other's
-// business. upTo is the number up to which all of them are told then.
+// business, and that of one that measures nothing nobody's. upTo is the number up
+// to which all of them are told then.
 func (b *builder) told(location *form.MarketLocation, losses []buffer.Loss) (notices []form.Notice, upTo uint64) {
 	whole := true
 	for _, l := range losses {
 		foreign := l.Subject != location.Meter && slices.ContainsFunc(b.Config.Meters, func(m config.Meter) bool { return m.Name == l.Subject })
+		if whole = whole && !(foreign && b.measures(l.Subject)); whole {
+			upTo = l.Seq
+		}
 		if foreign {
-			whole = false
 			continue
 		}
 		n := form.Notice{Kind: l.Kind, Count: int(min(l.Count, math.MaxInt32))}
@@ -367,11 +370,13 @@ func (b *builder) told(location *form.MarketLocation, losses []buffer.Loss) (not
 			n.From, n.To = meter.QuarterOf(l.From), meter.QuarterOf(l.To)
 		}
 		notices = append(notices, n)
-		if whole {
-			upTo = l.Seq
-		}
 	}
 	return notices, upTo
+}
+
+// measures reports whether the meter of that name is that of a market location.
+func (b *builder) measures(name string) bool {
+	return slices.ContainsFunc(b.Config.Contract.MarketLocations, func(m form.MarketLocation) bool { return m.Meter == name })
 }
 
 // label says in words what an item is; the buffer keeps it for people.
