@@ -19,7 +19,7 @@ type outbox struct {
 	// waiting items of each endpoint, by due time and then id
 	waiting map[string][]*Item
 	newest  map[string]meter.Quarter // where each endpoint's newest values of a day or more begin, whatever became of them
-	tried   map[string]bool          // ids whose attempts are not on flash yet
+	tried   map[string]bool          // ids whose attempts, or whose NotBefore, are not on flash yet
 	late    []late                   // acknowledgements that are not on flash yet
 }
 
@@ -158,13 +158,25 @@ func (o *outbox) markTried(id, why string, at, notBefore time.Time) bool {
 	return true
 }
 
+func (o *outbox) hasten(endpoint string, after, to time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, it := range o.waiting[endpoint] {
+		if it.NotBefore.After(after) {
+			it.NotBefore = to
+			it.Revision++
+			o.tried[it.ID] = true
+		}
+	}
+}
+
 func (o *outbox) isDirty() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.tried)+len(o.late) > 0
 }
 
-// dirty returns the items whose attempts flash does not know.
+// dirty returns the items of which flash does not know all.
 func (o *outbox) dirty() []Item {
 	o.mu.Lock()
 	defer o.mu.Unlock()

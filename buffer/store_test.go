@@ -211,6 +211,22 @@ func TestOutbox(t *testing.T) {
 		require.EqualValues(t, 1, it.Attempts)
 		require.Equal(t, "503", it.LastError)
 	})
+	t.Run("is hastened where it waits too long, and was not tried by that", func(t *testing.T) {
+		s := open(t)
+		far, near, elsewhere := item(1), item(2), item(3)
+		far.NotBefore, near.NotBefore = noon.AddDate(1, 0, 0), noon.Add(time.Minute)
+		elsewhere.NotBefore, elsewhere.Endpoint = far.NotBefore, "https://elsewhere"
+		require.NoError(t, s.Build("x", day0, []buffer.Item{far, near, elsewhere}))
+		s.Hasten(endpoint, noon.Add(time.Hour), noon)
+		s.reopen()
+		for id, want := range map[string]time.Time{far.ID: noon, near.ID: near.NotBefore, elsewhere.ID: elsewhere.NotBefore} {
+			it, _, err := s.Item(id)
+			require.NoError(t, err)
+			require.Equal(t, want, it.NotBefore)
+			require.Zero(t, it.Attempts)
+			require.Zero(t, it.LastTried)
+		}
+	})
 	t.Run("sets aside, and lets a person retry or give up", func(t *testing.T) {
 		s := open(t)
 		require.NoError(t, s.Build("x", day0, []buffer.Item{item(1), item(2)}))

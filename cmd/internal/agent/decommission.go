@@ -190,20 +190,8 @@ func (a *Agent) buildLast(now time.Time) error {
 // one hour.
 func (a *Agent) hurry() {
 	now := a.Clock.Now().Time
-	var waiting []buffer.Item
-	err := a.Store.Items(func(it buffer.Item) bool {
-		if it.State == buffer.Waiting && it.NotBefore.After(now) {
-			waiting = append(waiting, it)
-		}
-		return true
-	})
-	for _, it := range waiting {
-		err = errors.Join(err, a.Store.Tried(it.ID, it.LastError, now, now))
-	}
-	if err != nil {
-		a.Log.Error("looking into the outbox", "err", err)
-	}
-	for _, s := range a.senders {
+	for endpoint, s := range a.senders {
+		a.Store.Hasten(endpoint, now, now)
 		s.hurry(now)
 	}
 }

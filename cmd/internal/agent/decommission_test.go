@@ -43,6 +43,8 @@ func TestGatewayThatEndsSendsWhatIsDueUpToThere(t *testing.T) {
 	require.Equal(t, f, b.decommission(c), "asked twice it is one")
 	until4th := map[string]int{}
 	for _, it := range b.items(c, control.OutboxPath) {
+		require.Zero(t, it.Attempts, "ready, and not tried yet")
+		require.False(t, it.NotBefore.After(until))
 		until4th[it.Label["from"]+" – "+it.Label["until"]]++
 	}
 	require.Equal(t, map[string]int{"2026-11-01 – 2026-11-04 15:00": 5, "2026-11-04 – 2026-11-04 15:00": 3, "2026-10-23 – 2026-11-01": 2}, until4th,

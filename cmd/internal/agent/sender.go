@@ -175,9 +175,9 @@ func (s *sender) step(ctx context.Context) (next time.Time, ok bool) {
 				s.storeWorks()
 				return next, ok
 			}
-			if err = s.recall(now); err == nil {
-				continue
-			}
+			// Only a clock that was ahead can have set that.
+			s.store.Hasten(s.endpoint, now.Add(farthest), now)
+			continue
 		}
 		if err == nil {
 			err = forgotten(s.attempt(ctx, item))
@@ -220,22 +220,6 @@ func (s *sender) next(now time.Time) (turn, bool, error) {
 // farthest is farther ahead than an item ever waits for its time: beyond the
 // longest pause, and beyond half of the way from a midnight to the noon after.
 const farthest = 12 * time.Hour
-
-// recall makes ready what waits for an instant that only a clock which was
-// ahead can have set.
-func (s *sender) recall(now time.Time) error {
-	var ahead []buffer.Item
-	err := s.store.Items(func(it buffer.Item) bool {
-		if it.Endpoint == s.endpoint && it.State == buffer.Waiting && it.NotBefore.Sub(now) > farthest {
-			ahead = append(ahead, it)
-		}
-		return true
-	})
-	for _, it := range ahead {
-		err = errors.Join(err, s.store.Tried(it.ID, it.LastError, now, now))
-	}
-	return err
-}
 
 // attempt makes one attempt at one item and records its outcome. Its error is
 // the store's; the head-end's is in the sender's state.
