@@ -1,9 +1,12 @@
 package buffer
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
@@ -31,6 +34,21 @@ func (s *Store) Compact() error {
 	return nil
 }
 
+// keepOwner gives a file that is about to take the place of another its owner:
+// root, who looks after a gateway while its agent does not run, must not lock the
+// agent out.
+func keepOwner(path, part string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || os.Geteuid() != 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	return os.Chown(part, int(owner.Uid), int(owner.Gid))
+}
+
 func (s *Store) compact() error {
 	part := s.path + ".new"
 	if err := os.Remove(part); err != nil && !os.IsNotExist(err) {
@@ -47,6 +65,9 @@ func (s *Store) compact() error {
 	}
 	if err == nil {
 		err = db.Sync()
+	}
+	if err == nil {
+		err = keepOwner(s.path, part)
 	}
 	if err == nil {
 		err = os.Rename(part, s.path)

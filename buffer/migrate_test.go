@@ -1,6 +1,7 @@
 package buffer_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -220,4 +221,38 @@ func TestMigrationReachesTheMediumInOrder(t *testing.T) {
 		}
 	}
 	require.Equal(t, "link sync rename sync", strings.Join(order, " "))
+}
+
+// Root looks after a gateway whose agent has a user of its own: what it compacts,
+// migrates or recovers stays the agent's.
+func TestAFileKeepsItsOwnerUnderRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	const agents = 12345
+	made := func(file []byte) (path string) {
+		path = filepath.Join(fastDir(t), "store.db")
+		require.NoError(t, os.WriteFile(path, file, 0o600))
+		require.NoError(t, os.Chown(path, agents, agents+1))
+		return path
+	}
+	requireKept := func(path string) {
+		t.Helper()
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		require.EqualValues(t, agents, info.Sys().(*syscall.Stat_t).Uid)
+		require.EqualValues(t, agents+1, info.Sys().(*syscall.Stat_t).Gid)
+	}
+	migrated := made(previous(t, 1))
+	s, err := buffer.Open(migrated, buffer.Options{})
+	require.NoError(t, err)
+	requireKept(migrated)
+	require.NoError(t, s.Compact())
+	requireKept(migrated)
+	require.NoError(t, s.Close())
+
+	damaged := made(filled(t))
+	_, err = buffer.Recover(damaged, noon, errors.New("a bit fell"))
+	require.NoError(t, err)
+	requireKept(damaged)
 }

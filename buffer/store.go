@@ -214,6 +214,9 @@ func replaceFile(path string, fill func(*bolt.DB) error, ready func() error) err
 		err = cerr
 	}
 	if err == nil {
+		err = keepOwner(path, part)
+	}
+	if err == nil {
 		err = ready()
 	}
 	if err == nil {
