@@ -41,6 +41,10 @@ func TestMain(m *testing.M) {
 		runFaulty(fault)
 		return
 	}
+	if check := agent.NewCheckStoreCommand(); len(os.Args) > 1 && os.Args[1] == check.Name() {
+		check.SetArgs(os.Args[2:])
+		check.Execute() // ends the process
+	}
 	goleak.VerifyTestMain(m)
 }
 

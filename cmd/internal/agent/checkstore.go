@@ -35,6 +35,12 @@ func NewCheckStoreCommand() *cobra.Command {
 
 // CheckStore is buffer.Check in a process of its own.
 func CheckStore(path string) error {
+	// Who may not read it is told so by name, which another process's text is not.
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("checking the store: %w", err)
+	}
+	f.Close()
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("checking the store: %w", err)
