@@ -85,13 +85,8 @@ func (l *Line) Run(ctx context.Context, handle func(Telegram)) error {
 			pause = firstPause
 		}
 		log.lost(err, pause)
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !l.pause(ctx, pause) {
 			return ctx.Err()
-		case <-timer.C:
-			l.progress()
 		}
 		pause = min(2*pause, lastPause)
 	}
@@ -121,6 +116,7 @@ func (l *Line) runOnce(ctx context.Context, log *foldingLog, handle func(Telegra
 
 	frames := sml.NewReader(lineReader{source, l})
 	var decoder Decoder
+	flood := flood{credit: floodBurst, at: time.Now()}
 	for {
 		frame, err := frames.Next()
 		var refused *sml.RefusedError
@@ -129,6 +125,7 @@ func (l *Line) runOnce(ctx context.Context, log *foldingLog, handle func(Telegra
 			return ctx.Err()
 		case errors.As(err, &refused):
 			l.refuse(refused)
+			l.withstand(ctx, &flood, refused.End-refused.Offset, log)
 			continue
 		case err != nil:
 			return err
@@ -136,8 +133,10 @@ func (l *Line) runOnce(ctx context.Context, log *foldingLog, handle func(Telegra
 		telegram, refusals := decoder.Decode(frame)
 		l.refuse(refusals...)
 		if !telegram.OK {
+			l.withstand(ctx, &flood, frame.End-frame.Offset, log)
 			continue
 		}
+		flood.heard()
 		l.received()
 		log.found()
 		handle(telegram)

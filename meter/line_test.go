@@ -20,6 +20,7 @@ import (
 
 	"smgw/meter"
 	"smgw/meter/sim"
+	"smgw/sml"
 )
 
 var installed = time.Date(2026, 9, 28, 0, 0, 0, 0, time.UTC)
@@ -274,6 +275,93 @@ func TestALineNeverFillsALog(t *testing.T) {
 			})
 		})
 	}
+}
+
+// endless gives the same again and again, at once, up to an end.
+type endless struct {
+	what []byte
+	left int
+}
+
+func (e *endless) Close() error { return nil }
+func (e *endless) Read(p []byte) (n int, err error) {
+	if e.left <= 0 {
+		return 0, io.EOF
+	}
+	for n < len(p) {
+		n += copy(p[n:], e.what)
+	}
+	e.left -= n
+	return n, nil
+}
+
+// Somebody who sends gigabytes of what is no telegram, of any kind, is read no
+// faster than a serial line could bring it, counted, and told of in few words.
+func TestAFloodIsReadSlowly(t *testing.T) {
+	torn := telegrams(1)
+	torn = torn[:len(torn)-20]
+	for name, c := range map[string]struct {
+		what   []byte
+		reason sml.Reason
+	}{
+		"noise":         {[]byte("GET / HTTP/1.1\r\n\r\n"), sml.Noise},
+		"escapes":       {bytes.Repeat([]byte{0x1b}, 1000), sml.Noise},
+		"torn frames":   {torn, sml.Torn},
+		"endless frame": {append(torn, make([]byte, 70_000)...), sml.FrameTooLong},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				last, longest := time.Now(), time.Duration(0)
+				source := &flaky{open: func() (io.ReadCloser, error) { return &endless{c.what, 30 << 20}, nil }}
+				line := &meter.Line{Source: source, Log: slog.New(slog.NewTextHandler(&log, nil)), Progress: func() {
+					longest = max(longest, time.Since(last))
+					last = time.Now()
+				}}
+				stop := run(t, line, ignore)
+				time.Sleep(10 * time.Minute)
+				synctest.Wait()
+				s := line.State()
+				require.InDelta(t, 256<<10+600*11_520, s.Bytes, 100<<10)
+				require.NotZero(t, s.Refused[string(c.reason)], "%v", s.Refused)
+				require.Less(t, longest, meter.TurnLimit)
+				require.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
+				require.Contains(t, log.String(), "read slowly")
+				told := time.Now()
+				require.ErrorIs(t, stop(), context.Canceled)
+				require.Zero(t, time.Since(told))
+			})
+		})
+	}
+}
+
+// Noise at the speed of a meter is no flood, however long it lasts, and after one a
+// telegram is heard as soon as it is there: all that follow are, too.
+func TestNoiseOfALineIsNoFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const second = 960
+		r, w := io.Pipe()
+		source := &flaky{open: func() (io.ReadCloser, error) { return r, nil }}
+		line := &meter.Line{Source: source}
+		stop := run(t, line, ignore)
+		for range 3600 {
+			_, err := w.Write(make([]byte, second))
+			require.NoError(t, err)
+			time.Sleep(time.Second)
+		}
+		require.EqualValues(t, 3600*second, line.State().Bytes)
+		began := time.Now()
+		_, err := w.Write(make([]byte, 512<<10))
+		require.NoError(t, err)
+		require.Greater(t, time.Since(began), 10*time.Second, "this is one")
+		began = time.Now()
+		_, err = w.Write(telegrams(10_000)) // megabytes, as on the bench
+		require.NoError(t, err)
+		synctest.Wait()
+		require.Less(t, time.Since(began), 10*time.Second)
+		require.EqualValues(t, 10_000, line.State().Telegrams)
+		stop()
+	})
 }
 
 // A meter that says nothing for a day, and then speaks as if nothing had been.
