@@ -101,6 +101,32 @@ func TestLateReadingsCorrectWhatWasSent(t *testing.T) {
 	require.NotEmpty(t, entries[0].Detail["who"])
 }
 
+// A gateway that is read once in a quarter hour compares no more than 96 payloads a
+// day: the next day it goes on where it was.
+func TestComparingGoesOnOverMidnight(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.every = meter.QuarterLength
+	early, lately := began.AddDays(4).At(10, 0), began.AddDays(52).At(10, 0)
+	const gap = 2 * time.Hour
+	b.play(b.home.Since(), early)
+	b.play(early.Add(gap), lately)
+	until := began.AddDays(54).At(12, 0)
+	c := inside(b.play(lately.Add(gap), until))
+	compared := len(b.due(until))
+	require.Greater(t, compared, 100)
+
+	done, err := b.imports(c, b.table(meter.QuarterOf(early), meter.QuarterOf(lately.Add(gap)), sim.Models[0].Device))
+	require.NoError(t, err)
+	require.Equal(t, 14, done.Stored)
+	b.play(until.Add(meter.QuarterLength), until.AddDate(0, 0, 3))
+	got := map[form.Date]int{}
+	for _, p := range b.take(revision(1)) {
+		got[form.DateOf(p.Period.From.Time())]++
+	}
+	require.Equal(t, map[form.Date]int{form.DateOf(early): 3, began: 2, form.DateOf(lately): 3}, got, "two days, and the month")
+}
+
 func TestWhatIsPreliminaryIsSettledOnThe8th(t *testing.T) {
 	t.Parallel()
 	for _, interpolates := range []bool{false, true} {

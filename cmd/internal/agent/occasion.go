@@ -113,7 +113,8 @@ type occasions struct {
 	late      []buffer.Note // the notes that are done when all of them are
 	until     meter.Quarter // when the next day is over that came late; 0: none waits
 	builtUpTo meter.Quarter // how far any series was built
-	looked    form.Date     // the day on which contracts and the 8th were last looked at
+	looked    form.Date     // the day on which contracts were last looked at
+	stale     bool          // that day what is to be compared was not yet: there was some left of the day before
 	notBefore time.Time     // building failed, and rests until then
 }
 
@@ -153,11 +154,11 @@ func (a *Agent) settle(now time.Time) {
 func (a *Agent) settleSome(upTo meter.Quarter, now time.Time) (all bool, err error) {
 	o := &a.occasions
 	today := form.DateOf(upTo.Time())
-	newDay := o.looked != today
-	if newDay {
+	if o.looked != today {
 		if err := a.noteImplied(upTo); err != nil {
 			return false, err
 		}
+		o.looked, o.stale = today, true
 	}
 	if !o.read {
 		if o.notes, o.done, err = notes(a.Store); err != nil {
@@ -172,11 +173,11 @@ func (a *Agent) settleSome(upTo meter.Quarter, now time.Time) (all bool, err err
 		o.done[i] = true
 		return false, a.buildEvent(n, now)
 	}
-	if newDay || o.until != 0 && o.until <= upTo {
+	if len(o.again) == 0 && (o.stale || o.until != 0 && o.until <= upTo) {
 		if err := a.compareAgain(today, upTo); err != nil {
 			return false, err
 		}
-		o.looked = today
+		o.stale = false
 	}
 	if len(o.again) == 0 {
 		return true, nil
@@ -187,9 +188,9 @@ func (a *Agent) settleSome(upTo meter.Quarter, now time.Time) (all bool, err err
 	if o.again = o.again[1:]; len(o.again) == 0 && len(o.late) > 0 {
 		done := o.late
 		o.late, o.read = nil, false
-		return true, a.Store.PutItems(nil, done)
+		return !o.stale, a.Store.PutItems(nil, done)
 	}
-	return len(o.again) == 0, nil
+	return len(o.again) == 0 && !o.stale, nil
 }
 
 // noteImplied notes what the contracts themselves say to have happened.
