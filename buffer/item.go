@@ -83,7 +83,7 @@ func (s *Store) Build(series string, upTo meter.Quarter, items []Item, events ..
 			return fmt.Errorf("build series %s: %w", series, err)
 		}
 	}
-	err := s.makingRoom(upTo.Time(), func() error { return s.build(series, upTo, items, events) })
+	err := s.makingRoom(happening(events, upTo.Time()), func() error { return s.build(series, upTo, items, events) })
 	if err != nil {
 		return fmt.Errorf("store %d payloads of series %s up to %s: %w", len(items), series, upTo, err)
 	}

@@ -112,7 +112,7 @@ func TestStoreAgreesWithItsModel(t *testing.T) {
 			}
 			built := m.event("built")
 			require.NoError(t, s.Build("x", upTo, items, built))
-			full += m.gaveWay(t, s, upTo.Time())
+			full += m.gaveWay(t, s, built.At)
 			m.journal = append(m.journal, built)
 			for _, it := range items {
 				if _, known := m.items[it.ID]; !known {
@@ -159,7 +159,7 @@ func TestStoreAgreesWithItsModel(t *testing.T) {
 				n.Done = rapid.Bool().Draw(t, "done")
 				noted := m.event("noted")
 				require.NoError(t, s.PutNote(n, noted))
-				full += m.gaveWay(t, s, n.At.Time())
+				full += m.gaveWay(t, s, noted.At)
 				m.journal = append(m.journal, noted)
 				m.notes[n.ID] = n
 				m.committed()

@@ -49,7 +49,7 @@ func (s *Store) PutItems(items []Item, notes []Note, events ...Event) error {
 		}
 		size += int64(len(n.Text)) + pageSize
 	}
-	err := s.makingRoom(at, func() error {
+	err := s.makingRoom(happening(events, at), func() error {
 		return s.update(func(t *txn) error {
 			if err := s.withinLimit(t, size); err != nil {
 				return err

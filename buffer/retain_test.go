@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"fmt"
 	"os"
 	"runtime"
 	"testing"
@@ -330,6 +331,23 @@ func TestFullStore(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, got, 100, "needed by items")
 		require.NoError(t, s.VerifyJournal())
+	})
+	t.Run("dates what gave way by what happened, and not by what it is about", func(t *testing.T) {
+		s := openWith(t, buffer.Options{Limit: buffer.MinLimit})
+		told := noon.AddDate(0, 0, 30)
+		for n := 0; ; n++ {
+			it := item(n)
+			it.Body = make([]byte, 20_000)
+			require.NoError(t, s.PutItems([]buffer.Item{it}, nil))
+			ahead := buffer.Note{ID: fmt.Sprint(n), At: meter.QuarterOf(noon.AddDate(1, 0, 0)), Text: make([]byte, 20_000)}
+			require.NoError(t, s.PutItems(nil, []buffer.Note{ahead}, buffer.Event{At: told, Kind: "told"}))
+			losses, err := s.Losses()
+			require.NoError(t, err)
+			if len(losses) > 0 {
+				require.False(t, losses[0].At.After(told), losses[0].At)
+				break
+			}
+		}
 	})
 	t.Run("drops quarter hours that nothing was built from only when nothing else is left", func(t *testing.T) {
 		s := openWith(t, buffer.Options{Limit: buffer.MinLimit})

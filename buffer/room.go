@@ -22,8 +22,8 @@ func (s *Store) withinLimit(t *txn, more int64) error {
 	return nil
 }
 
-// makingRoom runs a write, and when the store is full lets something give way
-// and runs it again. A full disk takes nothing but minutes and acknowledged quarter hours:
+// makingRoom runs a write that happens at an instant, and when the store is full
+// lets something give way and runs it again. A full disk takes nothing but minutes and acknowledged quarter hours:
 // it is somebody else's doing, and may pass.
 func (s *Store) makingRoom(at time.Time, write func() error) error {
 	for {
@@ -42,6 +42,16 @@ func (s *Store) makingRoom(at time.Time, write func() error) error {
 			return err
 		}
 	}
+}
+
+// happening is when a write happens, as far as it says: what it is about may lie
+// far ahead, and an entry of the journal that is dated so would keep all that
+// come after it beyond their time.
+func happening(events []Event, about time.Time) time.Time {
+	if len(events) > 0 {
+		return events[0].At
+	}
+	return about
 }
 
 // dropAtOnce is how many items give way together.
