@@ -78,7 +78,8 @@ func (a *Agent) look() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.burdens.asked = time.Time{} // what the store holds may be a minute old
-	if err := a.Lamps.Show(a.causes(a.Clock.Now())...); err != nil {
+	now, _ := a.judge(a.Clock.Now())
+	if err := a.Lamps.Show(a.causes(a.mark(now))...); err != nil {
 		a.Log.Warn("a lamp cannot be set", "err", err)
 	}
 }

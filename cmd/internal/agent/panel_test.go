@@ -284,3 +284,37 @@ func TestTwoMetersAtOneGateway(t *testing.T) {
 		require.Equal(t, 7, kept("roof", devices[2], exchanged.Add(15*time.Minute), exchanged.Add(2*time.Hour)))
 	})
 }
+
+// A press shows the causes as the agent judges them: a clock that it doubts says
+// itself that it is synchronised.
+func TestAPressShowsThatTheClockIsDoubted(t *testing.T) {
+	t.Parallel()
+	home := sim.NewHousehold(sim.Options{Seed: 7, Since: began.At(0, 0)})
+	lamps := &boardtest.Lamps{}
+	var button boardtest.Button
+	w := &cable{bytes: func() ([]byte, error) { return telegramOf(home), nil }}
+	boxed(t, w, func(b *bench, o *agent.Options) {
+		button = boardtest.NewButton()
+		o.Lamps, o.Button, o.Clock = lamps, button, ranAway{b.clock}
+	}, func(a *agent.Agent, _ *buffer.Store) {
+		time.Sleep(10*time.Minute + 1500*time.Millisecond)
+		synctest.Wait()
+		shown := len(lamps.Shown())
+		require.Equal(t, []board.Cause{board.ClockNotSet}, lamps.Shown()[shown-1])
+		button.Press(board.Short)
+		synctest.Wait()
+		require.Len(t, lamps.Shown(), shown)
+	})
+}
+
+// ranAway is a clock that leaps two hours ahead after ten minutes.
+type ranAway struct{ agent.Clock }
+
+func (c ranAway) Now() meter.Stamp {
+	s := c.Clock.Now()
+	if s.Elapsed = time.Since(bubble) + time.Second; s.Elapsed > 10*time.Minute {
+		s.Time = s.Time.Add(2 * time.Hour)
+	}
+	return s
+}
+func (c ranAway) Received(*meter.Telegram) meter.Stamp { return c.Now() }
