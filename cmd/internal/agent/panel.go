@@ -32,7 +32,7 @@ func openBox(c board.Config, log *slog.Logger) (b box) {
 	return b
 }
 
-func (b *box) close() error {
+func (b *box) close(log *slog.Logger) {
 	err := b.lamps.Close()
 	if b.button != nil {
 		err = errors.Join(err, b.button.Close())
@@ -40,7 +40,9 @@ func (b *box) close() error {
 	if b.reset != nil {
 		err = errors.Join(err, b.reset.Close())
 	}
-	return err
+	if err != nil {
+		log.Warn("giving the board's lines back", "err", err)
+	}
 }
 
 // attend looks after the box until ctx ends.

@@ -59,7 +59,7 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 	}
 	defer func() { err = errors.Join(err, closeStore(store, log)) }()
 	box := openBox(c.Board, log)
-	defer box.close()
+	defer box.close(log)
 	a, err := New(Options{
 		Config: c, Store: store, Signer: own.Signature.Signer, KeyID: own.Signature.KeyID(),
 		Papers: papers, Recovery: recovery, Watchdog: dog,
