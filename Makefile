@@ -12,7 +12,7 @@ SMALL  := -gcflags=all=-l -gcflags=smgw/sml/...= -gcflags=smgw/meter=
 # Nothing that goes on a gateway uses cgo; only the race detector needs it.
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo test race lint fmt arm qemu interop fuzz model soak bench clean toolchain
+.PHONY: help build man demo test race lint fmt arm qemu interop fuzz model soak bench clean toolchain
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -25,6 +25,10 @@ toolchain:
 build: toolchain ## build/smgw for this machine, and the bench build/smgw-sim
 	$(GO) build -trimpath $(SMALL) -ldflags '$(LDFLAGS)' -o build/smgw ./cmd/smgw
 	$(GO) build -trimpath -ldflags '$(STAMP)' -o build/smgw-sim ./cmd/smgw-sim
+
+man: toolchain ## man pages of smgw and each of its verbs in build/man
+	@rm -rf build/man && mkdir -p build/man
+	SMGW_MAN=$(CURDIR)/build/man SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(GO) test -count=1 -run '^TestManPages$$' ./cmd/smgw
 
 demo: build ## the main job against the simulated meter: 40 days in about a minute
 	build/smgw-sim demo --dir build/demo
