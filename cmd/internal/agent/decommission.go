@@ -64,6 +64,15 @@ func (a *Agent) resumeFarewell() error {
 	return err
 }
 
+// takesNoMore is the error of what comes too late to be in what the gateway sends
+// at its end: nothing would be built of it, and nobody hear that nothing was.
+func takesNoMore(all []note) error {
+	if slices.ContainsFunc(all, func(n note) bool { return n.Farewell != nil }) {
+		return control.Impossible("this gateway is being decommissioned, and what it sends at its end is built: give this to the gateway that follows")
+	}
+	return nil
+}
+
 func (a *Agent) leave(f *farewell, built bool) {
 	a.leaving.farewell, a.leaving.built = f, built
 }

@@ -14,6 +14,7 @@ import (
 	"smgw/cmd/internal/control"
 	"smgw/meter"
 	"smgw/meter/form"
+	"smgw/meter/sim"
 	"smgw/tls/deliver"
 )
 
@@ -52,6 +53,11 @@ func TestGatewayThatEndsSendsWhatIsDueUpToThere(t *testing.T) {
 	status, err := a.Status()
 	require.NoError(t, err)
 	require.Equal(t, &f, status.Decommission)
+	const late = "is being decommissioned"
+	_, err = b.tell(c, form.SupplyEnds, form.Date{Year: 2026, Month: time.November, Day: 4}.Midnight())
+	require.ErrorContains(t, err, late, "nothing would come of it")
+	_, err = b.imports(c, b.table(meter.QuarterOf(gapFrom)+1, meter.QuarterOf(gapTo), sim.Models[0].Device))
+	require.ErrorContains(t, err, late)
 	require.Nil(t, status.NextDue)
 	require.ErrorContains(t, c.Do(t.Context(), http.MethodPost, control.DecommissionPath+"/erase", nil), "nothing is erased before all is acknowledged")
 

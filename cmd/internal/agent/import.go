@@ -35,6 +35,10 @@ func (i *Inspection) imports(r *http.Request) (done control.Imported, err error)
 	if begin, err := i.begin(); err != nil || begin == 0 {
 		return done, cmp.Or(err, control.Impossible("this gateway's own work has not begun, and readings from before it must not look like its own: start the agent, wait for its first reading, and import then"))
 	}
+	all, _, err := notes(i.Store)
+	if err = cmp.Or(err, takesNoMore(all)); err != nil {
+		return done, err
+	}
 	table, err := meter.ReadTable(http.MaxBytesReader(nil, r.Body, maxTable))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return done, control.Malformed("the table is larger than %d MB: import it in parts", maxTable>>20)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -50,7 +51,7 @@ func (i *Inspection) tell(r *http.Request) (e control.Event, err error) {
 	}
 	defer i.alone()()
 	all, done, err := notes(i.Store)
-	if err != nil {
+	if err = cmp.Or(err, takesNoMore(all)); err != nil {
 		return e, err
 	}
 	for n, known := range all {
