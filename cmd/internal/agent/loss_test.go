@@ -8,6 +8,7 @@ import (
 
 	"smgw/buffer"
 	"smgw/cmd/internal/agent"
+	"smgw/meter"
 	"smgw/meter/form"
 )
 
@@ -36,4 +37,32 @@ func TestALossOfNobodysMeterHoldsNoOtherUp(t *testing.T) {
 		}
 	}
 	require.Len(t, told, 1, "with the first payloads that are made, and no others")
+}
+
+// What is lost to one meter is not told to the receivers of another's.
+func TestALossIsThatOfItsMeter(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	readings := func(name string, n int) (all []meter.BoundaryReading) {
+		for i := range n {
+			all = append(all, meter.BoundaryReading{Meter: name, Boundary: began.Midnight() + meter.Quarter(i)})
+		}
+		return all
+	}
+	b.clock = agent.NewSteppedClock(b.home.Since())
+	a := b.agent(true)
+	a.Lose(append(readings("main", 3), readings("roof", 2)...), nil)
+	require.NoError(t, a.Run(t.Context()))
+	losses, err := b.store.Losses()
+	require.NoError(t, err)
+	from := began.Midnight()
+	require.Len(t, losses, 2)
+	for i, want := range []buffer.Loss{
+		{Subject: "main", From: from.Time(), To: (from + 2).Time(), Count: 3},
+		{Subject: "roof", From: from.Time(), To: (from + 1).Time(), Count: 2},
+	} {
+		want.Seq, want.At, want.Kind = uint64(i+1), b.home.Since().UTC(), agent.ReadingsLost
+		require.Equal(t, want, losses[i])
+	}
+	require.Len(t, b.journal(agent.ReadingsLost), 2)
 }

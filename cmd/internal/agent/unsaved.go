@@ -2,6 +2,8 @@ package agent
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -28,11 +30,16 @@ func rests(refused, now time.Time) bool {
 // while the store refuses.
 type unsaved struct {
 	waiting []meter.BoundaryReading
-	dropped int           // readings that found no place even here
-	from    meter.Quarter // of the first of them
-	to      meter.Quarter // of the last of them
-	err     error         // why the store refuses; nil when it does not
-	refused time.Time     // when it did last
+	dropped map[string]dropped // readings that found no place even here, by meter
+	err     error              // why the store refuses; nil when it does not
+	refused time.Time          // when it did last
+}
+
+// dropped is how many of a meter's readings were lost, and the boundaries of the
+// first and the last.
+type dropped struct {
+	n        int
+	from, to meter.Quarter
 }
 
 func (u *unsaved) empty() bool { return len(u.waiting) == 0 }
@@ -44,15 +51,18 @@ func (u *unsaved) add(readings []meter.BoundaryReading) {
 
 // drop loses the first n, and keeps in mind that they are lost.
 func (u *unsaved) drop(n int) {
-	if n <= 0 {
-		return
+	for ; n > 0; n-- {
+		if u.dropped == nil {
+			u.dropped = map[string]dropped{}
+		}
+		lost := u.waiting[0]
+		d, known := u.dropped[lost.Meter]
+		if !known {
+			d.from = lost.Boundary
+		}
+		u.dropped[lost.Meter] = dropped{d.n + 1, d.from, lost.Boundary}
+		u.waiting = u.waiting[1:]
 	}
-	if u.dropped == 0 {
-		u.from = u.waiting[0].Boundary
-	}
-	u.dropped += n
-	u.to = u.waiting[n-1].Boundary
-	u.waiting = u.waiting[n:]
 }
 
 // flush gives the store what waits, unless it has just refused.
@@ -84,31 +94,41 @@ func (u *unsaved) save(a *Agent) {
 		a.counted(next)
 		u.waiting = u.waiting[1:]
 	}
-	if u.dropped > 0 {
-		lost := buffer.Loss{At: a.Clock.Now().Time, Kind: ReadingsLost, From: u.from.Time(), To: u.to.Time(), Count: int64(u.dropped)}
-		if err := a.Store.AddLoss([]buffer.Loss{lost}, a.event(ReadingsLost, "count", strconv.Itoa(u.dropped), "from", u.from.String(), "to", u.to.String())); err != nil {
+	var losses []buffer.Loss
+	var events []buffer.Event
+	for _, name := range slices.Sorted(maps.Keys(u.dropped)) {
+		d := u.dropped[name]
+		losses = append(losses, buffer.Loss{At: a.Clock.Now().Time, Kind: ReadingsLost, Subject: name, From: d.from.Time(), To: d.to.Time(), Count: int64(d.n)})
+		events = append(events, a.event(ReadingsLost, "meter", name, "count", strconv.Itoa(d.n), "from", d.from.String(), "to", d.to.String()))
+	}
+	if len(losses) > 0 {
+		if err := a.Store.AddLoss(losses, events...); err != nil {
 			a.Log.Error("noting what was lost", "err", err)
 			u.err, u.refused = err, a.Clock.Now().Time
 			return
 		}
 	}
 	if u.err != nil {
-		a.Log.Info("the store takes readings again", "lost", u.dropped)
+		lost, _, _ := u.left()
+		a.Log.Info("the store takes readings again", "lost", lost)
 	}
-	u.dropped, u.err = 0, nil
+	u.dropped, u.err = nil, nil
 }
 
 // left counts the readings of which the store knows nothing, not even that they
 // are lost, from the first boundary to the last.
 func (u *unsaved) left() (n int, from, to meter.Quarter) {
-	if n = u.dropped; n > 0 {
-		from, to = u.from, u.to
-	}
-	if waiting := len(u.waiting); waiting > 0 {
+	take := func(d dropped) {
 		if n == 0 {
-			from = u.waiting[0].Boundary
+			from, to = d.from, d.to
 		}
-		n, to = n+waiting, u.waiting[waiting-1].Boundary
+		n, from, to = n+d.n, min(from, d.from), max(to, d.to)
+	}
+	for _, d := range u.dropped {
+		take(d)
+	}
+	for _, b := range u.waiting {
+		take(dropped{1, b.Boundary, b.Boundary})
 	}
 	return n, from, to
 }
