@@ -71,9 +71,9 @@ type Item struct {
 
 // Build stores the items of a series, how far that series is now built, and
 // journal entries, in one commit. An item whose id is known, in whatever
-// state, is not stored twice. A mark never goes back (but for BeginEarlier). A series is begun by a
-// Build without items, at the boundary it begins: from there on its boundary
-// readings are kept until they are built.
+// state, is not stored twice. A mark never goes back, but for BeginEarlier. A
+// series is begun by a Build without items, at the boundary it begins: from there
+// on its boundary readings are kept until they are built.
 func (s *Store) Build(series string, upTo meter.Quarter, items []Item, events ...Event) error {
 	if series == "" || upTo < 0 || int64(upTo) > maxQuarter {
 		return fmt.Errorf("build series %q up to %d: not a series, or out of range", series, int64(upTo))
@@ -287,21 +287,27 @@ func (s *Store) Hasten(endpoint string, after, to time.Time) { s.outbox.hasten(e
 // SetAside takes an item out of its queue because the other side will never
 // take it. It stays, with its body, until a person decides.
 func (s *Store) SetAside(id, reason string, at time.Time, events ...Event) error {
-	return s.settle(id, SetAside, reason, at, events, Waiting)
+	return s.settle(id, SetAside, reason, at, nil, events, Waiting)
+}
+
+// SetAsideLost is SetAside of an item whose body is lost, which it notes in the
+// same commit.
+func (s *Store) SetAsideLost(id, reason string, lost Loss, events ...Event) error {
+	return s.settle(id, SetAside, reason, lost.At, []Loss{lost}, events, Waiting)
 }
 
 // Retry puts an item that was set aside back into its queue.
 func (s *Store) Retry(id string, at time.Time, events ...Event) error {
-	return s.settle(id, Waiting, "", at, events, SetAside)
+	return s.settle(id, Waiting, "", at, nil, events, SetAside)
 }
 
 // GiveUp ends an item that was set aside without delivering it.
 func (s *Store) GiveUp(id, reason string, at time.Time, events ...Event) error {
-	return s.settle(id, GivenUp, reason, at, events, SetAside)
+	return s.settle(id, GivenUp, reason, at, nil, events, SetAside)
 }
 
 // settle moves an item from one of the states to another.
-func (s *Store) settle(id string, to ItemState, reason string, at time.Time, events []Event, from ...ItemState) error {
+func (s *Store) settle(id string, to ItemState, reason string, at time.Time, losses []Loss, events []Event, from ...ItemState) error {
 	err := s.update(func(t *txn) error {
 		it, found := s.outbox.get(id) // the newest: no other writer runs
 		if !found {
@@ -334,6 +340,9 @@ func (s *Store) settle(id string, to ItemState, reason string, at time.Time, eve
 			}
 		}
 		if err := t.putItem(it); err != nil {
+			return err
+		}
+		if err := appendLosses(t.Tx, losses); err != nil {
 			return err
 		}
 		return t.append(events)

@@ -23,8 +23,8 @@ func (s *Store) withinLimit(t *txn, more int64) error {
 }
 
 // makingRoom runs a write that happens at an instant, and when the store is full
-// lets something give way and runs it again. A full disk takes nothing but minutes and acknowledged quarter hours:
-// it is somebody else's doing, and may pass.
+// lets something give way and runs it again. A full disk takes nothing but minutes
+// and acknowledged quarter hours: it is somebody else's doing, and may pass.
 func (s *Store) makingRoom(at time.Time, write func() error) error {
 	for {
 		err := write()
@@ -59,9 +59,10 @@ const dropAtOnce = 8
 
 // giveWay erases what can be missed most, and reports whether there was
 // anything: first minute readings, then quarter hours that nothing waits for,
-// each the oldest before the others. Last of all, and only when unacknowledged data may go, the oldest
-// items, first of those that were made from no quarter hours: they say something about an instant; and when there are none, quarter hours that are not built into
-// anything yet. Each of these is a Loss.
+// each the oldest before the others. Last of all, and only when unacknowledged
+// data may go, the oldest items, first of those that were made from no quarter
+// hours and say something about an instant; and when there are none, quarter hours
+// that are not built into anything yet. Each of these is a Loss.
 func (s *Store) giveWay(at time.Time, unacknowledged bool) (bool, error) {
 	if freed, err := s.dropMinutes(); freed || err != nil {
 		return freed, err

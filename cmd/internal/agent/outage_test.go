@@ -339,6 +339,37 @@ func TestARestartInAnOutageKeepsTheOrder(t *testing.T) {
 	})
 }
 
+// spoil puts something else in the place of a record, as flash does that goes bad.
+func (w *town) spoil(t *testing.T, bucket, key string) {
+	require.NoError(t, w.store.Close())
+	file, err := bolt.Open(w.store.Path(), 0o600, nil)
+	require.NoError(t, err)
+	require.NoError(t, file.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte(bucket)).Put([]byte(key), []byte("no record")) }))
+	require.NoError(t, file.Close())
+	w.store, err = buffer.Open(w.store.Path(), buffer.Options{})
+	require.NoError(t, err)
+}
+
+// A payload whose bytes went bad on flash is set aside and told as a loss, and the
+// others are sent.
+func TestASpoiltPayloadStopsNoOther(t *testing.T) {
+	t.Parallel()
+	w := newTown(t)
+	w.set(taken)
+	ids := w.items(t, 0, 3)
+	w.spoil(t, "bodies", ids[1])
+	require.NoError(t, agent.StepSender(t.Context(), "https://headend.test/0", w.store, w, nil))
+	require.ElementsMatch(t, []string{ids[0], ids[2]}, w.order)
+	it, _, err := w.store.Item(ids[1])
+	require.NoError(t, err)
+	require.Equal(t, buffer.SetAside, it.State)
+	losses, err := w.store.Losses()
+	require.NoError(t, err)
+	require.Len(t, losses, 1)
+	require.Equal(t, ids[1], losses[0].Subject)
+	require.Equal(t, agent.Damaged, losses[0].Kind)
+}
+
 // What replaces a payload whose own record went bad on flash is sent all the same.
 func TestADamagedRecordHoldsNoCorrectionBack(t *testing.T) {
 	t.Parallel()
@@ -351,13 +382,7 @@ func TestADamagedRecordHoldsNoCorrectionBack(t *testing.T) {
 	require.True(t, found)
 	anew.ID, anew.Body, anew.Label = strings.Repeat("f", 32), []byte("anew"), map[string]string{"supersedes": id}
 	require.NoError(t, w.store.PutItems([]buffer.Item{anew}, nil))
-	require.NoError(t, w.store.Close())
-	file, err := bolt.Open(w.store.Path(), 0o600, nil)
-	require.NoError(t, err)
-	require.NoError(t, file.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte("items")).Put([]byte(id), []byte("no record")) }))
-	require.NoError(t, file.Close())
-	w.store, err = buffer.Open(w.store.Path(), buffer.Options{})
-	require.NoError(t, err)
+	w.spoil(t, "items", id)
 	require.NoError(t, agent.StepSender(t.Context(), anew.Endpoint, w.store, w, nil))
 	require.Equal(t, []string{anew.ID}, w.order)
 }

@@ -280,10 +280,8 @@ func aboutItem(status int) bool {
 // that it stops no other, and tells it as a loss.
 func (s *sender) discard(item buffer.Item, now time.Time, damaged *buffer.DamagedError) error {
 	s.log.Error("a payload was damaged on flash: it is set aside", "id", item.ID, "err", damaged)
-	if err := s.store.SetAside(item.ID, damaged.Error(), now, event(now, Damaged, item)); err != nil {
-		return err
-	}
-	return s.store.AddLoss([]buffer.Loss{{At: now, Kind: Damaged, Subject: item.ID, Count: 1}})
+	lost := buffer.Loss{At: now, Kind: Damaged, Subject: item.ID, Count: 1}
+	return s.store.SetAsideLost(item.ID, damaged.Error(), lost, event(now, Damaged, item))
 }
 
 // answered notes that the head-end answered now, and for a payload at lastOK.
