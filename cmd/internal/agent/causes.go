@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,15 +101,17 @@ func (m *meterState) cause(now, started time.Time) board.Cause {
 	return board.NoSML
 }
 
-// trouble writes to the journal what was wrong, no oftener than once a quarter
-// hour: a reader with a loose plug must not wear out the flash.
+// trouble tells the log what is wrong from when to when, and the journal no oftener
+// than once a quarter hour: a reader with a loose plug must not wear out the flash.
 type trouble struct {
+	logged  []board.Cause // hold, as far as the log says
 	quarter meter.Quarter
 	held    map[board.Cause]bool // at any moment of the quarter hour
 	said    string               // what the journal says last
 }
 
 func (t *trouble) note(a *Agent, now meter.Stamp, causes []board.Cause) {
+	t.log(a, causes)
 	if t.held == nil {
 		t.held = map[board.Cause]bool{}
 	}
@@ -135,4 +138,19 @@ func (t *trouble) note(a *Agent, now meter.Stamp, causes []board.Cause) {
 		}
 		t.said = all
 	}
+}
+
+// log says what ended and what began; that comes last.
+func (t *trouble) log(a *Agent, causes []board.Cause) {
+	for _, c := range t.logged {
+		if !slices.Contains(causes, c) {
+			a.Log.Info("no more: "+c.Meaning(), "cause", c)
+		}
+	}
+	for _, c := range causes {
+		if !slices.Contains(t.logged, c) {
+			a.Log.Warn("wrong: "+c.Meaning(), "cause", c)
+		}
+	}
+	t.logged = causes
 }
