@@ -157,11 +157,14 @@ func (f *farewell) withOwnAgent(ctx context.Context, socket string) error {
 	for tick := time.NewTicker(50 * time.Millisecond); ; {
 		select {
 		case err := <-ended:
+			if ctx.Err() != nil {
+				return interrupted(ctx)
+			}
 			if err == nil {
 				err = errors.New("the agent ended at once")
 			}
 			if f.force {
-				return f.eraseUndelivered(err)
+				return f.eraseUndelivered(ctx, err)
 			}
 			return fmt.Errorf("no agent runs, and none can be run to deliver what is due: %w; with --force its data are erased all the same", err)
 		case <-tick.C:
@@ -177,7 +180,7 @@ func (f *farewell) withOwnAgent(ctx context.Context, socket string) error {
 }
 
 // eraseUndelivered erases what no agent can deliver.
-func (f *farewell) eraseUndelivered(why error) error {
+func (f *farewell) eraseUndelivered(ctx context.Context, why error) error {
 	rest, err := agent.OpenRest(f.config, true)
 	if errors.Is(err, buffer.ErrInUse) {
 		return err
@@ -185,6 +188,17 @@ func (f *farewell) eraseUndelivered(why error) error {
 	var store *buffer.Store // a damaged or an absent one says nothing of what is lost
 	if err == nil {
 		store = rest.Store
+	}
+	if f.export != "" {
+		if err == nil {
+			err = f.exportMeters(ctx, control.Within(rest.Handler(), "the store"))
+		}
+		if err != nil {
+			if store != nil {
+				err = errors.Join(err, store.Close())
+			}
+			return fmt.Errorf("%w; nothing is erased: without --export it is", err)
+		}
 	}
 	who := "uid " + strconv.Itoa(os.Getuid())
 	if u, err := user.Current(); err == nil {
@@ -263,7 +277,7 @@ func (f *farewell) await(ctx context.Context, c *control.Client, state *control.
 		}
 		select {
 		case <-ctx.Done():
-			return false, fmt.Errorf("interrupted: nothing is erased; run smgw decommission again to go on: %w", ctx.Err())
+			return false, interrupted(ctx)
 		case <-over.C:
 			return false, nil
 		case <-tick.C:
@@ -273,6 +287,10 @@ func (f *farewell) await(ctx context.Context, c *control.Client, state *control.
 			return false, err
 		}
 	}
+}
+
+func interrupted(ctx context.Context) error {
+	return fmt.Errorf("interrupted: nothing is erased; run smgw decommission again to go on: %w", ctx.Err())
 }
 
 func progress(state *control.Farewell) string {
@@ -299,7 +317,7 @@ func progress(state *control.Farewell) string {
 // stillWaiting says what keeps the gateway from ending.
 func (f *farewell) stillWaiting(ctx context.Context, c *control.Client, state *control.Farewell) error {
 	if !state.Built {
-		return fmt.Errorf("what is due is not built yet: nothing is erased; run smgw decommission again to go on")
+		return errors.New("what is due is not built yet: nothing is erased; run smgw decommission again to go on")
 	}
 	err := control.Each(ctx, c, control.OutboxPath, func(it control.Item) error {
 		_, err := fmt.Fprintf(f.out, "  %s  %s\n", it.State, describeItem(&it))
@@ -320,25 +338,38 @@ func describeItem(it *control.Item) string {
 	return sentence("row", it.Label["row"], "of", it.Label["malo"], "for", it.Label["to"], "from", it.Label["from"], "until", it.Label["until"]+",", "id", it.ID, it.LastError)
 }
 
-// exportReadings writes what is kept of each meter to a new file, and says how the
-// gateway that follows takes it over.
+// exportMeters writes what is kept of each meter to a new file.
+func (f *farewell) exportMeters(ctx context.Context, c *control.Client) error {
+	for _, m := range f.config.Meters {
+		query, path := url.Values{"format": {"csv"}, "meter": {m.Name}, "columns": {"reason,server_id"}}, f.exportOf(m.Name)
+		if err := saveAnswer(ctx, c, control.ReadingsPath+"?"+query.Encode(), path); err != nil {
+			return fmt.Errorf("exporting the readings of meter %s: %w", m.Name, err)
+		}
+		fmt.Fprintf(f.out, "wrote the readings of meter %s to %s\n", m.Name, path)
+	}
+	return nil
+}
+
+// exportOf is the file of a meter's readings.
+func (f *farewell) exportOf(name string) string {
+	if len(f.config.Meters) == 1 {
+		return f.export
+	}
+	return strings.TrimSuffix(f.export, ".csv") + "-" + name + ".csv"
+}
+
+// exportReadings exports, and says how the gateway that follows takes that over.
 func (f *farewell) exportReadings(ctx context.Context, c *control.Client, end meter.Quarter) error {
 	var s control.Status
 	if err := c.Do(ctx, http.MethodGet, control.StatusPath, &s); err != nil {
 		return err
 	}
+	if err := f.exportMeters(ctx, c); err != nil {
+		return err
+	}
 	var takeover []string
 	for _, m := range f.config.Meters {
-		path := f.export
-		if len(f.config.Meters) > 1 {
-			path = strings.TrimSuffix(path, ".csv") + "-" + m.Name + ".csv"
-		}
-		query := url.Values{"format": {"csv"}, "meter": {m.Name}, "columns": {"reason,server_id"}}
-		if err := saveAnswer(ctx, c, control.ReadingsPath+"?"+query.Encode(), path); err != nil {
-			return fmt.Errorf("exporting the readings of meter %s: %w", m.Name, err)
-		}
-		fmt.Fprintf(f.out, "wrote the readings of meter %s to %s\n", m.Name, path)
-		command := "  smgw import " + path
+		command := "  smgw import " + f.exportOf(m.Name)
 		if len(f.config.Meters) > 1 {
 			command += " --meter " + m.Name
 		}

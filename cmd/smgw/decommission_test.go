@@ -1,13 +1,17 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"smgw/cmd/internal/agent"
+	"smgw/cmd/internal/config"
 	"smgw/cmd/internal/control"
 )
 
@@ -39,4 +43,19 @@ func TestDecommissionKeepsAnAgentWhoseReadingsWaitForTheClock(t *testing.T) {
 			require.ErrorContains(t, err, `readings of meter "main" wait in memory until the clock is right`)
 		}
 	}
+}
+
+// Who interrupts a decommissioning before its agent answers has erased nothing,
+// with --force either.
+func TestAnInterruptedDecommissionErasesNothing(t *testing.T) {
+	c, err := config.Load("../../docs/smgw.example.toml")
+	require.NoError(t, err)
+	c.Gateway.StateDir = t.TempDir()
+	require.NoError(t, os.WriteFile(agent.StorePath(c), []byte("all that there is"), 0o600))
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	f := &farewell{config: c, out: io.Discard, lines: io.Discard, log: io.Discard, yes: true, force: true}
+	require.ErrorContains(t, f.run(ctx), "interrupted: nothing is erased")
+	require.FileExists(t, agent.StorePath(c))
+	require.NoFileExists(t, agent.MarkerPath(c))
 }
