@@ -6,7 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"smgw/board"
 	"smgw/buffer"
+	"smgw/cmd/internal/config"
 	"smgw/meter"
 	"smgw/meter/form"
 )
@@ -66,3 +68,11 @@ func Hold(readings []meter.Reading) (held []meter.Reading) {
 
 // GiveBack gives the pages of files back to the kernel.
 func GiveBack() error { return giveBack() }
+
+// ServeOn is Serve on a board that a test makes.
+func ServeOn(ctx context.Context, c *config.Config, lamps board.Lamps, log *slog.Logger) error {
+	return serve(ctx, c, &SystemClock{}, log, false, func(board.Config, *slog.Logger) box { return box{lamps: lamps} })
+}
+
+// AdviseFlash says what to do where it is the flash that fails.
+func AdviseFlash(c *config.Config, err error) error { return adviseFlash(c, err) }

@@ -29,7 +29,12 @@ func SocketPath(c *config.Config) string { return filepath.Join(c.Gateway.StateD
 
 // Serve opens what a gateway's agent needs from its state folder and runs it
 // until ctx ends. `smgw run` and the bench's stepped agent are both this.
-func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger, inStep bool) (err error) {
+func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger, inStep bool) error {
+	return serve(ctx, c, clock, log, inStep, openBox)
+}
+
+// serve is Serve with the board passed in.
+func serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger, inStep bool, openBox func(board.Config, *slog.Logger) box) (err error) {
 	if err := RefuseDecommissioned(c); err != nil {
 		return err
 	}
@@ -40,19 +45,14 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 		defer dog.Stop()
 		defer context.AfterFunc(ctx, dog.Stopping)()
 	}
-	if err := os.MkdirAll(c.Gateway.StateDir, 0o750); err != nil {
-		return fmt.Errorf("the state folder: %w: choose another with state_dir in %s, or run as a user who may write there", err, c.File)
-	}
-	papers, err := OpenPapers(c, log)
+	papers, store, recovery, err := openState(c, clock, log)
 	if err != nil {
+		err = adviseFlash(c, err)
+		showFlash(ctx, err, c, log, openBox)
 		return err
 	}
 	defer papers.Close()
 	own, _ := papers.Look()
-	store, recovery, err := buffer.OpenChecked(StorePath(c), buffer.Options{Key: papers}, clock.Now().Time, CheckStore)
-	if err != nil {
-		return err
-	}
 	if recovery != nil {
 		log.Error("the store was damaged: what can be read is carried over into a new one",
 			"cause", recovery.Cause, "set_aside", recovery.SetAside, "carried", counts(recovery.Carried), "unreadable", recovery.Unreadable, "payloads_lost", len(recovery.Lost))
@@ -97,6 +97,23 @@ func Serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 	resident.Wait()
 	log.Info("the agent has stopped")
 	return err
+}
+
+// openState opens what lies in the state folder.
+func openState(c *config.Config, clock Clock, log *slog.Logger) (*Papers, *buffer.Store, *buffer.Recovery, error) {
+	if err := os.MkdirAll(c.Gateway.StateDir, 0o750); err != nil {
+		return nil, nil, nil, fmt.Errorf("the state folder: %w: choose another with state_dir in %s, or run as a user who may write there", err, c.File)
+	}
+	papers, err := OpenPapers(c, log)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	store, recovery, err := buffer.OpenChecked(StorePath(c), buffer.Options{Key: papers}, clock.Now().Time, CheckStore)
+	if err != nil {
+		papers.Close()
+		return nil, nil, nil, err
+	}
+	return papers, store, recovery, nil
 }
 
 // closeStore closes the store. Where it is full nothing is lost that its error
