@@ -203,6 +203,10 @@ func (s *Store) Next(endpoint string, now time.Time) (Item, bool, error) {
 // and false when none waits.
 func (s *Store) NextTime(endpoint string) (time.Time, bool) { return s.outbox.nextTime(endpoint) }
 
+// LastTried returns the one of an endpoint's waiting items that was tried last,
+// without its body, and false when none was.
+func (s *Store) LastTried(endpoint string) (Item, bool) { return s.outbox.lastTried(endpoint) }
+
 // Body returns what an unsettled item sends. A body that fails its checksum is
 // a *DamagedError: set the item aside.
 func (s *Store) Body(id string) (body []byte, err error) {

@@ -144,6 +144,17 @@ func (o *outbox) nextTime(endpoint string) (first time.Time, found bool) {
 	return first, found
 }
 
+func (o *outbox) lastTried(endpoint string) (last Item, found bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, it := range o.waiting[endpoint] {
+		if it.Attempts > 0 && (!found || it.LastTried.After(last.LastTried)) {
+			last, found = *it, true
+		}
+	}
+	return last, found
+}
+
 func (o *outbox) markTried(id, why string, at, notBefore time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -211,6 +211,23 @@ func TestOutbox(t *testing.T) {
 		require.EqualValues(t, 1, it.Attempts)
 		require.Equal(t, "503", it.LastError)
 	})
+	t.Run("knows which waiting one was tried last, also when it is opened again", func(t *testing.T) {
+		s := open(t)
+		require.NoError(t, s.Build("x", day0, []buffer.Item{item(1), item(2), item(3), item(4)}))
+		_, found := s.LastTried(endpoint)
+		require.False(t, found)
+		for n, minute := range map[int]time.Duration{1: 2, 2: 1, 3: 3} {
+			require.NoError(t, s.Tried(item(n).ID, "503", noon.Add(minute*time.Minute), noon))
+		}
+		require.NoError(t, s.Acknowledge(item(3).ID, noon.Add(4*time.Minute)))
+		s.reopen()
+		it, found := s.LastTried(endpoint)
+		require.True(t, found)
+		require.Equal(t, item(1).ID, it.ID)
+		require.Equal(t, noon.Add(2*time.Minute), it.LastTried)
+		_, found = s.LastTried("https://elsewhere")
+		require.False(t, found)
+	})
 	t.Run("is hastened where it waits too long, and was not tried by that", func(t *testing.T) {
 		s := open(t)
 		far, near, elsewhere := item(1), item(2), item(3)

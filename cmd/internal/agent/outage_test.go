@@ -256,21 +256,23 @@ func TestAPayloadThatIsAlwaysAnsweredWrongStopsNoOther(t *testing.T) {
 			agent.RunSender(ctx, "https://headend.test/0", w.store, client, &agent.SystemClock{}, slog.New(slog.DiscardHandler), 0)
 		}()
 		time.Sleep(10 * time.Minute)
-		w.mu.Lock()
-		require.ElementsMatch(t, ids[:len(ids)-1], w.order)
-		w.mu.Unlock()
 		stop()
 		<-done
+		require.ElementsMatch(t, ids[:len(ids)-1], w.order)
+		require.Greater(t, client.times, 5, "it is tried again for ever")
+		require.Less(t, client.times, 10, "and with pauses that double, also when nothing else waits")
 	})
 }
 
 type stumbling struct {
 	*town
-	over string
+	over  string
+	times int
 }
 
 func (s *stumbling) Put(ctx context.Context, endpoint, id string, body []byte) deliver.Result {
 	if id == s.over {
+		s.times++
 		return deliver.Result{Status: 500, Cause: deliver.Answer, Err: errors.New("500 Internal Server Error")}
 	}
 	return s.town.Put(ctx, endpoint, id, body)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -24,6 +25,9 @@ const (
 	// our own pause where that is longer, up to this one: an hour's pause that
 	// an outage left behind is not what it meant.
 	longestOwnPause = time.Minute
+	// behind is by how much later than its queue a payload is ready that was
+	// answered wrong: another one is the next to be tried.
+	behind = time.Second
 	// longestRest is the longest that a queue rests: a Retry-After with its jitter.
 	longestRest = deliver.MaxRetryAfter + deliver.MaxRetryAfter/4
 	// powerSpread is the span over which a town's gateways begin when power is
@@ -51,6 +55,7 @@ type sender struct {
 	holdOff  time.Duration // run waits so long before it begins
 	witness  *witness      // hears the dates of its answers; nil: nobody does
 	post     post
+	resumed  bool // it has looked for what an agent before it left behind
 
 	mu    sync.Mutex
 	state senderState
@@ -58,10 +63,11 @@ type sender struct {
 
 // senderState is what status and lamps see of a sender.
 type senderState struct {
-	failures  int       // attempts in a row that got no acknowledgement
+	failures  int       // attempts in a row that settled no payload
 	since     time.Time // of the first of them
 	notBefore time.Time // no attempt before this instant
 	lastError string
+	stumbled  string    // id of the payload whose answer was one of them, the last such; "" where none was
 	reached   time.Time // when the head-end last accepted a connection
 	lastOK    time.Time // when it last answered for a payload
 	storeErr  error     // why the store took no outcome; nil when it did
@@ -125,7 +131,8 @@ func (s *sender) run(ctx context.Context) {
 
 // prove finds out whether the head-end can be reached where no payload has:
 // an installer must not wait for the first one to learn that it cannot. It
-// returns when to try again.
+// returns when to try again. A payload that was answered wrong and waits for its
+// next turn is proof of more than a handshake is.
 func (s *sender) prove(ctx context.Context) (again time.Time, unproven bool) {
 	now, st := s.clock.Now().Time, s.snapshot()
 	switch {
@@ -133,15 +140,44 @@ func (s *sender) prove(ctx context.Context) (again time.Time, unproven bool) {
 		return time.Time{}, false
 	case st.rests(now):
 		return st.notBefore, true
+	case s.waits(st.stumbled):
+		return time.Time{}, false
 	}
 	if err := s.client.Reach(ctx, s.endpoint); err != nil {
 		if ctx.Err() != nil {
 			return time.Time{}, false
 		}
-		return s.pause(now, 0, err.Error()), true
+		return s.pause(now, 0, err.Error(), ""), true
 	}
 	s.answered(now, st.lastOK)
 	return time.Time{}, false
+}
+
+// waits reports whether a payload is to be delivered yet.
+func (s *sender) waits(id string) bool {
+	item, found, err := s.store.Item(id)
+	return err == nil && found && item.State == buffer.Waiting
+}
+
+// resume takes over the pause in which an agent before this one has left the
+// queue after an answer. One after none it left to itself: who starts an agent
+// when the line is up again need not wait. While the clock was never set nobody
+// knows how much of it is over.
+func (s *sender) resume(now time.Time) {
+	if s.resumed {
+		return
+	}
+	s.resumed = !clockNeverSet(now)
+	item, found := s.store.LastTried(s.endpoint)
+	st := senderState{
+		failures: int(min(item.Attempts, math.MaxInt32)), since: item.LastTried,
+		notBefore: item.NotBefore.Add(-behind), lastError: item.LastError, stumbled: item.ID,
+	}
+	if found && st.rests(now) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.state = st
+	}
 }
 
 // nudge tells a running sender that its queue has grown.
@@ -155,6 +191,7 @@ func (s *sender) nudge() {
 // step sends what is ready now, until the queue is empty or an attempt fails.
 // It returns the earliest instant at which there is more to do, if there is any.
 func (s *sender) step(ctx context.Context) (next time.Time, ok bool) {
+	s.resume(s.clock.Now().Time)
 	for ctx.Err() == nil {
 		s.post.at(sending)
 		now := s.clock.Now().Time
@@ -249,13 +286,17 @@ func (s *sender) attempt(ctx context.Context, item turn) error {
 		if ctx.Err() != nil {
 			return nil // our own stop, not the head-end's failure
 		}
-		until := s.pause(now, result.RetryAfter, result.Err.Error())
+		over := item.ID
+		if result.Status == 0 {
+			over = ""
+		}
+		until := s.pause(now, result.RetryAfter, result.Err.Error(), over)
 		if !aboutItem(result.Status) {
 			// The queue rests, and the item keeps its place: an agent that starts
 			// meanwhile does not, and would send it an hour after all others.
 			return s.store.Tried(item.ID, result.Err.Error(), now, item.NotBefore)
 		}
-		until = until.Add(time.Second) // another one is the next to be tried
+		until = until.Add(behind)
 		if item.chosen != "" {
 			return errors.Join(s.store.Tried(item.chosen, result.Err.Error(), now, until), s.store.Tried(item.ID, result.Err.Error(), now, until))
 		}
@@ -294,9 +335,10 @@ func (s *sender) answered(now, lastOK time.Time) {
 	s.state = senderState{reached: now, lastOK: lastOK}
 }
 
-// pause lets the queue rest after a failure and returns until when. Only the
-// first failure of a row is logged; the status tells the rest.
-func (s *sender) pause(now time.Time, retryAfter time.Duration, why string) time.Time {
+// pause lets the queue rest after a failure and returns until when; over is the
+// payload that was answered, "" where no answer came. Only the first failure of a
+// row is logged; the status tells the rest.
+func (s *sender) pause(now time.Time, retryAfter time.Duration, why, over string) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := &s.state
@@ -315,6 +357,9 @@ func (s *sender) pause(now time.Time, retryAfter time.Duration, why string) time
 	}
 	st.failures++
 	st.lastError, st.storeErr = why, nil
+	if over != "" {
+		st.stumbled, st.reached = over, now
+	}
 	st.notBefore = now.Add(pause)
 	return st.notBefore
 }

@@ -64,7 +64,7 @@ func WriteMetrics(to io.Writer, s *Status) error {
 	endpoints("smgw_outbox_waiting", "gauge", "Payloads that wait for delivery.", func(e *EndpointStatus) string { return whole(e.Waiting) })
 	endpoints("smgw_outbox_set_aside", "gauge", "Payloads that were refused for good.", func(e *EndpointStatus) string { return whole(e.SetAside) })
 	endpoints("smgw_outbox_oldest_timestamp_seconds", "gauge", "Since when the oldest payload waits.", func(e *EndpointStatus) string { return at(e.Oldest) })
-	endpoints("smgw_endpoint_failed_attempts", "gauge", "Attempts in a row without an answer for a payload.", func(e *EndpointStatus) string { return whole(e.Failures) })
+	endpoints("smgw_endpoint_failed_attempts", "gauge", "Attempts in a row that did not settle a payload.", func(e *EndpointStatus) string { return whole(e.Failures) })
 	endpoints("smgw_endpoint_reached_timestamp_seconds", "gauge", "When the endpoint last accepted a connection.", func(e *EndpointStatus) string { return at(e.Reached) })
 	endpoints("smgw_endpoint_acknowledged_timestamp_seconds", "gauge", "When the endpoint last answered for a payload.", func(e *EndpointStatus) string { return at(e.LastSuccess) })
 

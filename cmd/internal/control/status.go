@@ -75,7 +75,7 @@ type EndpointStatus struct {
 	Waiting     int        `json:"waiting"`
 	SetAside    int        `json:"set_aside"`
 	Oldest      *time.Time `json:"oldest"`
-	Failures    int        `json:"failures"` // attempts in a row without an acknowledgement
+	Failures    int        `json:"failures"` // attempts in a row that settled no payload
 	FailingFrom *time.Time `json:"failing_from"`
 	NextAttempt *time.Time `json:"next_attempt"`
 	LastError   string     `json:"last_error,omitempty"`
