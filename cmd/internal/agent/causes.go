@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"smgw/board"
+	"smgw/buffer"
 	"smgw/meter"
 )
 
@@ -38,7 +39,9 @@ func (a *Agent) causes(now meter.Stamp) []board.Cause {
 		held[board.StoreInTrouble] = held[board.StoreInTrouble] || state.storeErr != nil
 	}
 	held[board.CertificateEnding] = a.renewal.cause(now.Time)
-	held[board.PayloadRefused] = a.burdens.setAside > 0
+	for _, queue := range a.burdens.backlog {
+		held[board.PayloadRefused] = held[board.PayloadRefused] || queue.SetAside > 0
+	}
 
 	var causes []board.Cause
 	for _, c := range board.Causes() {
@@ -51,21 +54,22 @@ func (a *Agent) causes(now meter.Stamp) []board.Cause {
 
 // burdens are what the store holds that a person must know of.
 type burdens struct {
-	asked    time.Time // when the store was last asked: once a minute is enough
-	setAside int       // payloads that were refused for good
-	untold   int       // losses that no head-end knows of yet
-	spoilt   int       // those of them that are the store's
+	backlog []buffer.EndpointBacklog // what memory knows of the outbox
+	asked   time.Time                // when flash was last asked for the losses: once a minute is enough for a lamp
+	untold  int                      // losses that no head-end knows of yet
+	spoilt  int                      // those of them that are the store's
 }
 
+// renew has the losses asked for anew, for somebody who looks now.
+func (b *burdens) renew() { b.asked = time.Time{} }
+
 func (b *burdens) ask(a *Agent, now time.Time) {
-	if since := now.Sub(b.asked); since >= 0 && since < time.Minute {
+	backlog, err := a.Store.Backlog(now)
+	b.backlog = backlog
+	if since := now.Sub(b.asked); since >= 0 && since < time.Minute && err == nil {
 		return
 	}
-	*b = burdens{asked: now}
-	backlog, err := a.Store.Backlog(now)
-	for _, queue := range backlog {
-		b.setAside += queue.SetAside
-	}
+	b.asked, b.untold, b.spoilt = now, 0, 0
 	losses, lossErr := a.Store.Losses()
 	b.untold = len(losses)
 	for _, l := range losses {

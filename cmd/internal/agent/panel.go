@@ -79,7 +79,7 @@ func (a *Agent) answerButton(ctx context.Context) {
 func (a *Agent) look() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.burdens.asked = time.Time{} // what the store holds may be a minute old
+	a.burdens.renew()
 	now, _ := a.judge(a.Clock.Now())
 	if err := a.Lamps.Show(a.causes(a.mark(now))...); err != nil {
 		a.Log.Warn("a lamp cannot be set", "err", err)

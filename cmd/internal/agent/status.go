@@ -46,10 +46,7 @@ func (a *Agent) status(measure func() (buffer.Stats, error)) (*control.Status, e
 	if err != nil {
 		return nil, err
 	}
-	backlog, err := a.Store.Backlog(now.Time)
-	if err != nil {
-		return nil, err
-	}
+	a.burdens.renew()
 	s := &control.Status{
 		Gateway: a.Config.Gateway.ID, Config: a.Config.File,
 		Started: a.started, Now: a.mark(now), Causes: a.causes(a.mark(now)), ClockDoubt: a.clockDoubt(now),
@@ -72,7 +69,7 @@ func (a *Agent) status(measure func() (buffer.Stats, error)) (*control.Status, e
 		s.Meters = append(s.Meters, state)
 	}
 	for _, endpoint := range slices.Sorted(maps.Keys(a.senders)) {
-		state := a.senders[endpoint].status(backlog)
+		state := a.senders[endpoint].status(a.burdens.backlog)
 		state.ClockOff = int64(a.witness.off(endpoint) / time.Second)
 		s.Endpoints = append(s.Endpoints, state)
 	}
