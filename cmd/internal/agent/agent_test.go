@@ -382,7 +382,11 @@ func TestAgentSetsAsideWhatIsRefusedForGood(t *testing.T) {
 		require.Zero(t, e.Waiting)
 		if e.Endpoint == "https://supplier.test" {
 			require.Equal(t, 1, e.SetAside)
+			require.Nil(t, e.LastSuccess, "a refusal delivers nothing")
+		} else {
+			require.NotNil(t, e.LastSuccess)
 		}
+		require.NotNil(t, e.Reached)
 	}
 	refused := 0
 	require.NoError(t, b.store.Journal(0, func(e buffer.Entry) bool {

@@ -69,7 +69,7 @@ type senderState struct {
 	lastError string
 	stumbled  string    // id of the payload whose answer was one of them, the last such; "" where none was
 	reached   time.Time // when the head-end last accepted a connection
-	lastOK    time.Time // when it last answered for a payload
+	lastOK    time.Time // when it last acknowledged a payload
 	storeErr  error     // why the store took no outcome; nil when it did
 }
 
@@ -281,7 +281,7 @@ func (s *sender) attempt(ctx context.Context, item turn) error {
 		if err := s.store.SetAside(item.ID, result.Err.Error(), now, event(now, Refused, item.Item, "reason", result.Err.Error())); err != nil {
 			return err
 		}
-		s.answered(now, now) // the way is open
+		s.answered(now, s.snapshot().lastOK) // the way is open
 	default:
 		if ctx.Err() != nil {
 			return nil // our own stop, not the head-end's failure
@@ -325,7 +325,7 @@ func (s *sender) discard(item buffer.Item, now time.Time, damaged *buffer.Damage
 	return s.store.SetAsideLost(item.ID, damaged.Error(), lost, event(now, Damaged, item))
 }
 
-// answered notes that the head-end answered now, and for a payload at lastOK.
+// answered notes that the head-end answered now, and acknowledged a payload at lastOK.
 func (s *sender) answered(now, lastOK time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

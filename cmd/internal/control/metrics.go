@@ -66,7 +66,7 @@ func WriteMetrics(to io.Writer, s *Status) error {
 	endpoints("smgw_outbox_oldest_timestamp_seconds", "gauge", "Since when the oldest payload waits.", func(e *EndpointStatus) string { return at(e.Oldest) })
 	endpoints("smgw_endpoint_failed_attempts", "gauge", "Attempts in a row that did not settle a payload.", func(e *EndpointStatus) string { return whole(e.Failures) })
 	endpoints("smgw_endpoint_reached_timestamp_seconds", "gauge", "When the endpoint last accepted a connection.", func(e *EndpointStatus) string { return at(e.Reached) })
-	endpoints("smgw_endpoint_acknowledged_timestamp_seconds", "gauge", "When the endpoint last answered for a payload.", func(e *EndpointStatus) string { return at(e.LastSuccess) })
+	endpoints("smgw_endpoint_acknowledged_timestamp_seconds", "gauge", "When the endpoint last acknowledged a payload.", func(e *EndpointStatus) string { return at(e.LastSuccess) })
 
 	w.family("smgw_certificate_end_timestamp_seconds", "gauge", "When the gateway's certificates end, their issuers' included.")
 	for _, c := range s.Certificates {

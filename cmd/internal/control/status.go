@@ -79,9 +79,9 @@ type EndpointStatus struct {
 	FailingFrom *time.Time `json:"failing_from"`
 	NextAttempt *time.Time `json:"next_attempt"`
 	LastError   string     `json:"last_error,omitempty"`
-	Reached     *time.Time `json:"reached"` // when it last accepted a connection
-	LastSuccess *time.Time `json:"last_success"`
-	ClockOff    int64      `json:"clock_off_s"` // by how many seconds its dates are ahead of our clock; 0 where they agree
+	Reached     *time.Time `json:"reached"`      // when it last accepted a connection
+	LastSuccess *time.Time `json:"last_success"` // when it last acknowledged a payload
+	ClockOff    int64      `json:"clock_off_s"`  // by how many seconds its dates are ahead of our clock; 0 where they agree
 }
 
 // DueStatus is the next payload that the form makes due.
