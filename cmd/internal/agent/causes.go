@@ -43,7 +43,7 @@ func (a *Agent) causes(now meter.Stamp) []board.Cause {
 		held[board.PayloadRefused] = held[board.PayloadRefused] || queue.SetAside > 0
 	}
 
-	var causes []board.Cause
+	causes := []board.Cause{} // and not nil, which JSON calls null
 	for _, c := range board.Causes() {
 		if held[c] {
 			causes = append(causes, c)
