@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"smgw/cmd/internal/control"
 	"smgw/meter"
 	"smgw/meter/form"
+	"smgw/sml"
 )
 
 func wellStatus(t *testing.T) *control.Status {
@@ -27,7 +29,7 @@ func wellStatus(t *testing.T) *control.Status {
 		Meters: []control.MeterStatus{{
 			Name: "main", Device: "\x0a\x01ISK\x00\x03\x9c\x0e\x5f", Plate: "1 ISK 00 6055 5231", FeedsIn: true,
 			LastReading: at(time.Second), LastBoundary: &quarter,
-			Line:      meter.LineState{Source: "serial:/dev/ttyUSB0", Open: true, Telegrams: 4711, Refused: map[string]int64{"crc": 9, "noise": 12, "tlv": 1}},
+			Line:      meter.LineState{Source: "serial:/dev/ttyUSB0", Open: true, Telegrams: 4711, Refused: map[string]int64{string(sml.FrameChecksum): 9, string(sml.Noise): 12, string(sml.Torn): 1}},
 			Registers: map[string]string{"1-0:1.8.0": "16824856.5", "1-0:2.8.0": "1234.5"}, PowerW: decimal.NewNullDecimal(decimal.NewFromInt(312)),
 		}},
 		Store:     control.StoreStatus{Stats: buffer.Stats{Boundaries: 34944, UsedBytes: 12_100_000, LimitBytes: 67_108_864}},
@@ -49,7 +51,7 @@ clock         2026-11-22 06:20:11 CET, synchronised
 meter main    device 1 ISK 00 6055 5231, two directions
   last read   06:20:10 (1 s ago), quarter hours kept up to 06:15:00
   line        serial:/dev/ttyUSB0: 4711 telegrams, 22 refused (0.4 %): noise 12,
-              crc 9, tlv 1
+              frame_checksum 9, torn 1
   shows       1-0:1.8.0 16824856.5 Wh · 1-0:2.8.0 1234.5 Wh · 312 W
 store         34944 readings, 12100 of 67108 kB (18 %)
 endpoint      https://headend.example:8443
@@ -59,6 +61,9 @@ next due      2026-11-23 11:00:00, row 5 of 41373559241 to NB
 certificates  tls until 2028-11-22, signature until 2028-11-22
 watchdog      every stage goes round; feeds systemd and /dev/watchdog
 `, out.String())
+	doc, err := os.ReadFile("../../docs/status.md")
+	require.NoError(t, err)
+	require.Contains(t, string(doc), out.String(), "the example of the page")
 }
 
 // A cellar full of trouble still fits: half a screen of 24 lines and 80 columns,

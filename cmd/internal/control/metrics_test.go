@@ -26,7 +26,7 @@ func TestMetricsAreReadByPrometheus(t *testing.T) {
 		Causes: []board.Cause{board.HeadEndUnreachable},
 		Meters: []control.MeterStatus{{
 			Name: "main", Device: "\x0a\x01ISK\x00\x03\x9c\x0e\x5f", LastReading: &then, LastBoundary: &quarter,
-			Line:      meter.LineState{Open: true, Opened: 2, Bytes: 5000, Telegrams: 17, Refused: map[string]int64{"crc": 3, `odd "\` + "\n": 1}},
+			Line:      meter.LineState{Open: true, Opened: 2, Bytes: 5000, Telegrams: 17, Refused: map[string]int64{"frame_checksum": 3, `odd "\` + "\n": 1}},
 			Registers: map[string]string{"1-0:1.8.0": "16824856.5"},
 		}, {Name: "roof", Line: meter.LineState{}}},
 		Store:        control.StoreStatus{Stats: buffer.Stats{UsedBytes: 1 << 40, LimitBytes: 1 << 41}},
@@ -63,7 +63,7 @@ func TestMetricsAreReadByPrometheus(t *testing.T) {
 		return 0
 	}
 	require.EqualValues(t, 17, value("smgw_telegrams_total", "meter", "main"))
-	require.EqualValues(t, 3, value("smgw_refused_total", "meter", "main", "reason", "crc"))
+	require.EqualValues(t, 3, value("smgw_refused_total", "meter", "main", "reason", "frame_checksum"))
 	require.EqualValues(t, 1, value("smgw_refused_total", "meter", "main", "reason", "odd \"\\\n"), "what has signs of the format in it comes through")
 	require.EqualValues(t, then.Unix(), value("smgw_last_reading_timestamp_seconds", "meter", "main"))
 	require.EqualValues(t, 1, value("smgw_line_open", "meter", "main"))
