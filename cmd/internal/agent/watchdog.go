@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -300,7 +301,8 @@ func (a *Agent) begins() []buffer.Event {
 	if err != nil {
 		return []buffer.Event{a.event(AgentStarted)}
 	}
-	return []buffer.Event{a.event(AgentHung, "stage", string(names)), a.event(AgentStarted)}
+	// A flash that hung itself may have taken the note's name and not its text.
+	return []buffer.Event{a.event(AgentHung, "stage", cmp.Or(string(names), "unknown")), a.event(AgentStarted)}
 }
 
 // began forgets what hung, once it is written down.

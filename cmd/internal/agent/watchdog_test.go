@@ -424,3 +424,27 @@ func TestTroubleOutsideIsNoHang(t *testing.T) {
 		})
 	}
 }
+
+// The flash may take the note's name and hang before its text: what hung is not known.
+func TestANoteWithoutTextIsOfAStageThatIsNotKnown(t *testing.T) {
+	t.Parallel()
+	for text, stage := range map[string]string{"": "unknown", "store": "store"} {
+		home := sim.NewHousehold(sim.Options{Seed: 7, Since: began.At(0, 0)})
+		boxed(t, &cable{bytes: func() ([]byte, error) { return telegramOf(home), nil }}, func(b *bench, o *agent.Options) {
+			o.Watchdog = agent.NewWatchdog(b.config, o.Log)
+			require.NoError(t, os.WriteFile(o.Watchdog.Note, []byte(text), 0o600))
+		}, func(a *agent.Agent, store *buffer.Store) {
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			require.NoFileExists(t, a.Watchdog.Note)
+			var hung []string
+			require.NoError(t, store.Journal(0, func(e buffer.Entry) bool {
+				if e.Kind == agent.AgentHung {
+					hung = append(hung, e.Detail["stage"])
+				}
+				return true
+			}))
+			require.Equal(t, []string{stage}, hung)
+		})
+	}
+}
