@@ -10,7 +10,9 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"smgw/board"
 	"smgw/cmd/internal/control"
+	"smgw/meter"
 	"smgw/meter/form"
 )
 
@@ -22,14 +24,23 @@ func printStatus(out io.Writer, s *control.Status) error {
 	if len(s.Causes) == 0 {
 		p.WriteString("all well\n")
 	}
+	doubted := s.ClockDoubt != "" && s.Now.Quality != meter.ClockSynchronised
 	for _, c := range s.Causes {
+		if c == board.ClockNotSet && doubted {
+			p.row("WRONG", "the clock is not believed: see below what is said against it")
+			continue
+		}
 		p.row("WRONG", c.Meaning()+":", c.Remedy())
 	}
 	if f := s.Decommission; f != nil {
 		p.row("ENDING", "it is being decommissioned and reads no more:", progress(f)+"; smgw decommission goes on with it")
 	}
 	p.row("gateway", s.Gateway+", running for", age(s.Now.Time.Sub(s.Started)))
-	p.row("clock", p.at(s.Now.Time), s.Now.Time.In(form.Berlin).Format("MST")+",", s.Now.Quality.String())
+	quality := s.Now.Quality.String()
+	if doubted {
+		quality = "not believed:"
+	}
+	p.row("clock", p.at(s.Now.Time), s.Now.Time.In(form.Berlin).Format("MST")+",", quality)
 	p.row("", s.ClockDoubt)
 	for i := range s.Meters {
 		p.meter(&s.Meters[i])

@@ -91,3 +91,19 @@ func TestStatusOfAGatewayInTroubleFitsHalfAScreen(t *testing.T) {
 	require.Contains(t, text, "171 waiting, the oldest since 2026-10-03 07:20:11 (50 days 0 h ago)")
 	require.Contains(t, text, "port stands still for 2 min")
 }
+
+// One that the kernel calls synchronised needs no time server, but a look.
+func TestStatusTellsADoubtedClockFromOneThatIsNotSynchronised(t *testing.T) {
+	s := wellStatus(t)
+	s.Causes, s.Now.Quality = []board.Cause{board.ClockNotSet}, meter.ClockUnsynchronised
+	out := &strings.Builder{}
+	require.NoError(t, printStatus(out, s))
+	require.Contains(t, out.String(), "time server")
+	require.Contains(t, out.String(), "\nclock         2026-11-22 06:20:11 CET, unsynchronised\n")
+
+	s.ClockDoubt = "it jumped: look"
+	out.Reset()
+	require.NoError(t, printStatus(out, s))
+	require.NotContains(t, out.String(), "time server")
+	require.Contains(t, out.String(), "\nclock         2026-11-22 06:20:11 CET, not believed:\n              it jumped: look\n")
+}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -63,6 +64,24 @@ type doubt struct {
 	good   time.Duration // Elapsed when the clock was last synchronised and believed
 	since  time.Duration // Elapsed from when on it has been synchronised without a jump
 	before time.Time     // the host's start as the clock that was believed dated it
+}
+
+// off is by how much a clock is ahead of the one that was believed.
+func (d *doubt) off(s meter.Stamp) time.Duration { return start(s).Sub(d.before) }
+
+// patience is how long the clock must go on before it is believed by that alone.
+func (d *doubt) patience(off time.Duration, contradicted bool) time.Duration {
+	far := 31 * 24 * time.Hour
+	if d.jumped {
+		far = 24 * time.Hour
+	}
+	switch {
+	case off.Abs() > far:
+		return farPatience
+	case contradicted:
+		return longPatience
+	}
+	return patience
 }
 
 // start is the instant of the host's start by the clock of a stamp.
@@ -156,18 +175,9 @@ func (a *Agent) jumped(s meter.Stamp, step time.Duration) {
 func (a *Agent) weigh(s meter.Stamp) {
 	t := &a.timeline
 	d := t.doubt
-	off := start(s).Sub(d.before)
+	off := d.off(s)
 	agrees, contradicts := a.witness.testimony(s)
-	wait, far := patience, 31*24*time.Hour
-	if d.jumped {
-		far = 24 * time.Hour
-	}
-	switch {
-	case off.Abs() > far:
-		wait = farPatience
-	case contradicts && !agrees:
-		wait = longPatience
-	}
+	wait := d.patience(off, contradicts && !agrees)
 	how := ""
 	switch {
 	case off.Abs() <= apart(s.Elapsed-d.good, maxStep):
@@ -206,17 +216,28 @@ func (a *Agent) believed(s meter.Stamp, how string) {
 	a.journal(a.event(ClockBelieved, "why", how))
 }
 
-// clockDoubt says in words what is said against the clock; "" when nothing is.
+// clockDoubt says in words what is said against the clock, by how much it is off
+// then, and what to do; "" when nothing is. Beside a clock that is not
+// synchronised by the kernel's own word it says nothing but why one is doubted.
 func (a *Agent) clockDoubt(now meter.Stamp) string {
-	switch d := a.timeline.doubt; {
-	case d != nil:
-		return "not believed for now: " + d.why
-	case a.contradicted(now):
-		return "the head-end's dates contradict it, and nothing bears it out: readings are marked"
+	agrees, contradicts := a.witness.testimony(now)
+	if d := a.timeline.doubt; d != nil {
+		off, side := d.off(now), "ahead of"
+		if off < 0 {
+			side = "behind"
+		}
+		wait := d.patience(off, contradicts && !agrees) - (now.Elapsed - d.since)
+		return fmt.Sprintf("%s: it is %s %s the one that was believed. Compare it with a watch: where it is right it is believed in %s by itself, where it is wrong see to its time server",
+			d.why, off.Abs().Round(time.Second), side, max(wait, 0).Round(time.Second))
 	}
-	if agrees, contradicts := a.witness.testimony(now); contradicts && !agrees {
+	switch {
+	case now.Quality != meter.ClockSynchronised:
+		return ""
+	case a.contradicted(now):
+		return "the head-end's dates contradict it, and nothing bears it out: readings are marked. Compare it with a watch, and where it is wrong see to its time server"
+	case contradicts && !agrees:
 		return "a head-end's dates contradict it; the meter's count of seconds agrees with it, and it is believed"
-	} else if contradicts {
+	case contradicts:
 		return "one head-end's dates contradict it, another's agree"
 	}
 	return ""

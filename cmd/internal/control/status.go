@@ -23,7 +23,8 @@ type Status struct {
 	Started time.Time   `json:"started"`
 	Now     meter.Stamp `json:"now"`
 	// ClockDoubt is why the clock is not believed though the kernel calls it
-	// synchronised, or what contradicts it; "" when nothing does.
+	// synchronised (Now's quality is another then), or what contradicts it; "" when
+	// nothing does.
 	ClockDoubt string           `json:"clock_doubt,omitempty"`
 	Causes     []board.Cause    `json:"causes"` // what is wrong; none: all well
 	Meters     []MeterStatus    `json:"meters"`
