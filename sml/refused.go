@@ -29,6 +29,14 @@ const (
 	SearchLimit     Reason = "search_limit"     // too many broken messages to look for the next one
 )
 
+// Reasons are all there are, those of a stream first.
+func Reasons() []Reason {
+	return []Reason{
+		Noise, Torn, FrameChecksum, FrameTooLong, BadEscape, BadFill,
+		MessageChecksum, BadMessage, PastEnd, BadLength, IntegerSize, WrongType, WrongCount, OutOfRange, SearchLimit,
+	}
+}
+
 // RefusedError says which bytes were refused and why. It concerns only those
 // bytes: reading goes on after it.
 type RefusedError struct {

@@ -3,7 +3,6 @@ package control
 import (
 	"bytes"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"smgw/board"
 	"smgw/meter"
+	"smgw/sml"
 )
 
 // MetricsPath has a running agent's figures in the text format of Prometheus,
@@ -41,8 +41,8 @@ func WriteMetrics(to io.Writer, s *Status) error {
 	meters("smgw_telegrams_total", "counter", "Good telegrams of the meter.", func(m *MeterStatus) string { return whole(m.Line.Telegrams) })
 	w.family("smgw_refused_total", "counter", "Frames that were refused, by cause.")
 	for _, m := range s.Meters {
-		for _, reason := range slices.Sorted(maps.Keys(m.Line.Refused)) {
-			w.sample(whole(m.Line.Refused[reason]), "meter", m.Name, "reason", reason)
+		for _, reason := range sml.Reasons() { // each from the beginning: a rate needs the 0
+			w.sample(whole(m.Line.Refused[string(reason)]), "meter", m.Name, "reason", string(reason))
 		}
 	}
 	meters("smgw_last_reading_timestamp_seconds", "gauge", "When the meter was last read.", func(m *MeterStatus) string { return at(m.LastReading) })

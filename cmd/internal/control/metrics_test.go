@@ -15,22 +15,24 @@ import (
 	"smgw/cmd/internal/control"
 	"smgw/meter"
 	"smgw/meter/form"
+	"smgw/sml"
 )
 
 // Prometheus's own parser reads every figure, as what it is.
 func TestMetricsAreReadByPrometheus(t *testing.T) {
 	then := time.Date(2026, 11, 22, 5, 0, 0, 0, time.UTC)
 	quarter := meter.QuarterOf(then)
+	const odd = "https://odd \"\\\n"
 	s := &control.Status{
 		Started: then, Now: meter.Stamp{Time: then, Quality: meter.ClockSynchronised},
 		Causes: []board.Cause{board.HeadEndUnreachable},
 		Meters: []control.MeterStatus{{
 			Name: "main", Device: "\x0a\x01ISK\x00\x03\x9c\x0e\x5f", LastReading: &then, LastBoundary: &quarter,
-			Line:      meter.LineState{Open: true, Opened: 2, Bytes: 5000, Telegrams: 17, Refused: map[string]int64{"frame_checksum": 3, `odd "\` + "\n": 1}},
+			Line:      meter.LineState{Open: true, Opened: 2, Bytes: 5000, Telegrams: 17, Refused: map[string]int64{"frame_checksum": 3}},
 			Registers: map[string]string{"1-0:1.8.0": "16824856.5"},
 		}, {Name: "roof", Line: meter.LineState{}}},
 		Store:        control.StoreStatus{Stats: buffer.Stats{UsedBytes: 1 << 40, LimitBytes: 1 << 41}},
-		Endpoints:    []control.EndpointStatus{{Endpoint: "https://headend.example:8443", Waiting: 4, SetAside: 1, Oldest: &then, Failures: 9}},
+		Endpoints:    []control.EndpointStatus{{Endpoint: odd, Waiting: 4, SetAside: 1, Oldest: &then, Failures: 9}},
 		Certificates: []control.CertificateStatus{{Use: "tls", End: then}, {Use: "signature", End: then.Add(time.Hour)}},
 		NextDue:      &control.DueStatus{At: then, Row: 5, MaLo: maLo(t), To: form.NB},
 		Watchdog:     &control.WatchdogStatus{Stages: []control.StageStatus{{Stage: "port", Age: 3, Limit: 180}}},
@@ -64,14 +66,16 @@ func TestMetricsAreReadByPrometheus(t *testing.T) {
 	}
 	require.EqualValues(t, 17, value("smgw_telegrams_total", "meter", "main"))
 	require.EqualValues(t, 3, value("smgw_refused_total", "meter", "main", "reason", "frame_checksum"))
-	require.EqualValues(t, 1, value("smgw_refused_total", "meter", "main", "reason", "odd \"\\\n"), "what has signs of the format in it comes through")
+	for _, reason := range sml.Reasons() {
+		require.EqualValues(t, 0, value("smgw_refused_total", "meter", "roof", "reason", string(reason)), "a counter begins at 0")
+	}
 	require.EqualValues(t, then.Unix(), value("smgw_last_reading_timestamp_seconds", "meter", "main"))
 	require.EqualValues(t, 1, value("smgw_line_open", "meter", "main"))
 	require.EqualValues(t, 0, value("smgw_line_open", "meter", "roof"))
 	require.EqualValues(t, int64(1<<40), value("smgw_store_used_bytes"))
 	require.EqualValues(t, 1, value("smgw_cause", "cause", "headend_unreachable"))
 	require.EqualValues(t, 0, value("smgw_cause", "cause", "clock_not_set"))
-	require.EqualValues(t, 4, value("smgw_outbox_waiting", "endpoint", "https://headend.example:8443"))
+	require.EqualValues(t, 4, value("smgw_outbox_waiting", "endpoint", odd), "what has signs of the format in it comes through")
 	require.EqualValues(t, then.Add(time.Hour).Unix(), value("smgw_certificate_end_timestamp_seconds", "use", "signature"))
 	require.EqualValues(t, 180, value("smgw_stage_limit_seconds", "stage", "port"))
 	require.Len(t, families["smgw_last_reading_timestamp_seconds"].Metric, 1, "what never was has no instant")
