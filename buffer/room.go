@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // errLimit is the ErrFull of the store's own limit, not of the disk.
@@ -24,14 +26,26 @@ func (s *Store) withinLimit(t *txn, more int64) error {
 
 // makingRoom runs a write that happens at an instant, and when the store is full
 // lets something give way and runs it again. A full disk takes nothing but minutes
-// and acknowledged quarter hours: it is somebody else's doing, and may pass.
+// and acknowledged quarter hours: it is somebody else's doing, and may pass. A file
+// whose holes are too small for what bbolt wants in one piece is compacted first.
 func (s *Store) makingRoom(at time.Time, write func() error) error {
+	compacted := false
 	for {
 		err := write()
 		if !errors.Is(err, ErrFull) {
 			return err
 		}
-		freed, gerr := s.giveWay(at, errors.Is(err, errLimit))
+		freed, gerr := false, err
+		if compacted || !inHoles(err) {
+			freed, gerr = s.giveWay(at, errors.Is(err, errLimit))
+			compacted = compacted && !freed
+		}
+		if inHoles(gerr) && !compacted {
+			// Where that fails, the next round gives way as if nothing had been.
+			compacted = true
+			s.Compact()
+			continue
+		}
 		if errors.Is(gerr, ErrFull) {
 			return err // erasing writes too, and says no more
 		}
@@ -43,6 +57,10 @@ func (s *Store) makingRoom(at time.Time, write func() error) error {
 		}
 	}
 }
+
+// inHoles reports whether a commit failed for want of free pages in one piece:
+// the limit would have let it be.
+func inHoles(err error) bool { return errors.Is(err, bolterrors.ErrMaxSizeReached) }
 
 // happening is when a write happens, as far as it says: what it is about may lie
 // far ahead, and an entry of the journal that is dated so would keep all that
@@ -57,12 +75,12 @@ func happening(events []Event, about time.Time) time.Time {
 // dropAtOnce is how many items give way together.
 const dropAtOnce = 8
 
-// giveWay erases what can be missed most, and reports whether there was
-// anything: first minute readings, then quarter hours that nothing waits for,
-// each the oldest before the others. Last of all, and only when unacknowledged
-// data may go, the oldest items, first of those that were made from no quarter
-// hours and say something about an instant; and when there are none, quarter hours
-// that are not built into anything yet. Each of these is a Loss.
+// giveWay erases what can be missed most, and reports whether there was anything,
+// also where it then failed: first minute readings, then quarter hours that
+// nothing waits for, each the oldest before the others. Last of all, and only when
+// unacknowledged data may go, the oldest items, first of those that were made from
+// no quarter hours and say something about an instant; and when there are none,
+// quarter hours that are not built into anything yet. Each of these is a Loss.
 func (s *Store) giveWay(at time.Time, unacknowledged bool) (bool, error) {
 	if freed, err := s.dropMinutes(); freed || err != nil {
 		return freed, err
@@ -99,7 +117,7 @@ func (s *Store) giveWay(at time.Time, unacknowledged bool) (bool, error) {
 			break // those of an instant may have been enough
 		}
 		if err := s.dropItem(it, LossFull, at); err != nil {
-			return false, err
+			return i > 0, err
 		}
 	}
 	if len(items) > 0 {
