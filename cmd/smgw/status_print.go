@@ -182,10 +182,14 @@ func describeDevice(m *control.MeterStatus) string {
 		return "no device yet"
 	}
 	text := "device " + cmp.Or(m.Plate, m.Device.String())
+	draws := false
+	for code := range m.Registers {
+		draws = draws || strings.HasPrefix(code, "1-0:1.8.")
+	}
 	for _, trait := range []struct {
 		holds bool
 		words string
-	}{{m.FeedsIn, "two directions"}, {m.TwoTariffs, "two tariffs"}, {m.Coarse, "whole kWh only"}} {
+	}{{m.FeedsIn && draws, "two directions"}, {m.FeedsIn && !draws, "feed-in only"}, {m.TwoTariffs, "two tariffs"}, {m.Coarse, "whole kWh only"}} {
 		if trait.holds {
 			text += ", " + trait.words
 		}

@@ -107,3 +107,19 @@ func TestStatusTellsADoubtedClockFromOneThatIsNotSynchronised(t *testing.T) {
 	require.NotContains(t, out.String(), "time server")
 	require.Contains(t, out.String(), "\nclock         2026-11-22 06:20:11 CET, not believed:\n              it jumped: look\n")
 }
+
+func TestStatusSaysInWhichDirectionsAMeterCounts(t *testing.T) {
+	for words, codes := range map[string][]string{
+		"two directions": {"1-0:1.8.0", "1-0:2.8.0"},
+		"feed-in only":   {"1-0:2.8.1"},
+	} {
+		s := wellStatus(t)
+		s.Meters[0].Registers = map[string]string{}
+		for _, code := range codes {
+			s.Meters[0].Registers[code] = "1"
+		}
+		out := &strings.Builder{}
+		require.NoError(t, printStatus(out, s))
+		require.Contains(t, out.String(), "5231, "+words+"\n")
+	}
+}
