@@ -26,14 +26,14 @@ const (
 
 var causes = [...]struct{ name, meaning, remedy string }{
 	AllWell:            {"all_well", "all well", "nothing to do"},
-	StoreInTrouble:     {"store_in_trouble", "readings cannot be kept on the flash", "free space in the state folder, or change the card; smgw status says which"},
+	StoreInTrouble:     {"store_in_trouble", "readings cannot be kept on the flash", "free space in the state folder, or change the card: the error of the store says which"},
 	ReaderSilent:       {"reader_silent", "the reader says nothing", "plug the reader in, put its head on the meter's optical port; smgw check lists the readers and compares them with port"},
 	NoSML:              {"no_sml", "light comes in, but no SML", "turn the head so that its cable points down, keep sunlight off, ask whether the meter speaks SML at 9600 baud"},
 	SMLRefused:         {"sml_refused", "SML comes in, but torn", "seat the head again, try another cable; smgw decode shows what is refused"},
 	PINNeeded:          {"pin_needed", "the meter gives whole kWh only", "enter the meter's PIN and switch InF on at the meter"},
 	ClockNotSet:        {"clock_not_set", "the clock is not set, not synchronised, or not believed", "give the gateway a network with a time server; chronyc tracking or timedatectl says more"},
-	HeadEndUnreachable: {"headend_unreachable", "the head-end cannot be reached", "check the network; smgw status has the last answer of the head-end"},
-	CertificateEnding:  {"certificate_ending", "a certificate ends soon or has ended", "have the certificate renewed; smgw status has its last day"},
+	HeadEndUnreachable: {"headend_unreachable", "nothing gets through to the head-end", "check the network; the error of the endpoint says how far it gets"},
+	CertificateEnding:  {"certificate_ending", "a certificate ends soon or has ended", "have the certificate renewed before its last day"},
 	PayloadRefused:     {"payload_refused", "the head-end refused a payload for good", "smgw outbox shows which and why; retry or give it up there"},
 }
 

@@ -146,6 +146,14 @@ func age(d time.Duration) string {
 	return fmt.Sprintf("%d days %d h", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
 }
 
+// counted is a number of things.
+func counted(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
+}
+
 func (p *statusPage) meter(m *control.MeterStatus) {
 	p.row("meter "+m.Name, describeDevice(m))
 	p.row("  last read", p.ago(m.LastReading)+p.kept(m))
@@ -165,7 +173,7 @@ func (p *statusPage) meter(m *control.MeterStatus) {
 		p.row("", fmt.Sprintf("its count of seconds gains %.1f s a day on the clock", *m.Drift))
 	}
 	if m.HeadRestarts > 0 {
-		p.row("", fmt.Sprintf("head restarted %d times by the reset line, the last %s", m.HeadRestarts, p.ago(m.HeadRestart)))
+		p.row("", fmt.Sprintf("head restarted %s by the reset line, last %s", counted(m.HeadRestarts, "time", "times"), p.ago(m.HeadRestart)))
 	}
 }
 
@@ -237,13 +245,13 @@ func describeLine(m *control.MeterStatus) string {
 func (p *statusPage) store(s *control.StoreStatus) {
 	p.row("store", fmt.Sprintf("%d readings, %d of %d kB (%d %%)", s.Boundaries, s.UsedBytes/1000, s.LimitBytes/1000, s.UsedBytes*100/max(s.LimitBytes, 1)))
 	if s.Error != "" {
-		p.row("", fmt.Sprintf("takes nothing: %s; %d readings wait in memory", s.Error, s.Unsaved))
+		p.row("", fmt.Sprintf("takes nothing: %s; waiting in memory: %s", s.Error, counted(s.Unsaved, "reading", "readings")))
 	}
 	if s.Damage != "" {
 		p.row("", fmt.Sprintf("was damaged (%s); what could be read is carried over, the old file is %s", s.Damage, s.DamagedFile))
 	}
 	if s.Untold > 0 {
-		p.row("", fmt.Sprintf("%d losses, told with the next payload; smgw journal has them", s.Untold))
+		p.row("", counted(s.Untold, "loss", "losses")+", told with the next payload; smgw journal says more")
 	}
 }
 
@@ -259,7 +267,7 @@ func (p *statusPage) endpoint(e *control.EndpointStatus) {
 	p.row("  outbox", waits)
 	p.row("  reached", p.ago(e.Reached)+", last delivery", p.ago(e.LastSuccess))
 	if e.Failures > 0 {
-		p.row("  fails", fmt.Sprintf("%d attempts since %s, next %s:", e.Failures, p.ago(e.FailingFrom), p.maybe(e.NextAttempt)), e.LastError)
+		p.row("  fails", fmt.Sprintf("%s since %s, next %s:", counted(e.Failures, "attempt", "attempts"), p.ago(e.FailingFrom), p.maybe(e.NextAttempt)), e.LastError)
 	}
 }
 

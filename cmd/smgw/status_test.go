@@ -123,3 +123,27 @@ func TestStatusSaysInWhichDirectionsAMeterCounts(t *testing.T) {
 		require.Contains(t, out.String(), "5231, "+words+"\n")
 	}
 }
+
+func TestStatusCountsAsPeopleDo(t *testing.T) {
+	for n, words := range map[int][]string{
+		1: {"1 attempt since", "restarted 1 time by", "memory: 1 reading\n", "1 loss, told"},
+		2: {"2 attempts since", "restarted 2 times by", "memory: 2 readings\n", "2 losses, told"},
+	} {
+		s := wellStatus(t)
+		s.Endpoints[0].Failures, s.Meters[0].HeadRestarts, s.Store.Error, s.Store.Unsaved, s.Store.Untold = n, n, "full", n, n
+		out := &strings.Builder{}
+		require.NoError(t, printStatus(out, s))
+		for _, w := range words {
+			require.Contains(t, out.String(), w)
+		}
+	}
+}
+
+// Whoever reads the page is not sent to it.
+func TestStatusSendsNobodyToItself(t *testing.T) {
+	s := wellStatus(t)
+	s.Causes = board.Causes()[1:]
+	out := &strings.Builder{}
+	require.NoError(t, printStatus(out, s))
+	require.NotContains(t, strings.Join(strings.Fields(out.String()), " "), "smgw status")
+}

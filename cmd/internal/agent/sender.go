@@ -344,7 +344,7 @@ func (s *sender) pause(now time.Time, retryAfter time.Duration, why, over string
 	st := &s.state
 	if st.failures == 0 {
 		st.since = now
-		s.log.Warn("the head-end cannot be reached; it is tried again for ever", "err", why)
+		s.log.Warn("nothing gets through to the head-end; it is tried again for ever", "err", why)
 	}
 	pause := longestPause
 	if st.failures < 10 { // 10 s doubled ten times is beyond an hour
