@@ -21,6 +21,7 @@ import (
 
 	"smgw/buffer"
 	"smgw/cmd/internal/agent"
+	"smgw/cmd/internal/cli"
 	"smgw/meter"
 	"smgw/tls/deliver"
 )
@@ -261,6 +262,45 @@ func TestAPayloadThatIsAlwaysAnsweredWrongStopsNoOther(t *testing.T) {
 		require.ElementsMatch(t, ids[:len(ids)-1], w.order)
 		require.Greater(t, client.times, 5, "it is tried again for ever")
 		require.Less(t, client.times, 10, "and with pauses that double, also when nothing else waits")
+	})
+}
+
+// A head-end that refuses a whole backlog at once, and a figure each minute for a
+// day after it, fills no log.
+func TestRefusalsInARowAreFolded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		var log bytes.Buffer
+		folded, end := cli.Fold(slog.NewTextHandler(&log, nil))
+		refused := 0
+		w.set(func(string) deliver.Result {
+			refused++
+			return deliver.Result{Outcome: deliver.Refused, Status: 422, Cause: deliver.Answer, Err: fmt.Errorf("payload %d is not in the contract", refused)}
+		})
+		w.items(t, 0, 58)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			agent.RunSender(ctx, "https://headend.test/0", w.store, w, &agent.SystemClock{}, slog.New(folded), 0)
+		}()
+		time.Sleep(30 * time.Minute)
+		require.Equal(t, 58, refused)
+		require.Equal(t, 1, strings.Count(log.String(), "payload 1 is not in the contract"))
+		require.Contains(t, log.String(), "repeated=56")
+		require.Equal(t, 3, strings.Count(log.String(), "\n"), log.String())
+		for n := range 24 * 60 {
+			time.Sleep(time.Minute)
+			now := time.Now()
+			require.NoError(t, w.store.PutItems([]buffer.Item{{ID: fmt.Sprint(n), Endpoint: "https://headend.test/0", Body: []byte("x"), Created: now, NotBefore: now, Due: now}}, nil))
+		}
+		stop()
+		<-done
+		end()
+		require.Greater(t, refused, 58+24*59)
+		require.Less(t, strings.Count(log.String(), "\n"), 24*10)
+		require.NotContains(t, log.String(), "WARN")
 	})
 }
 

@@ -55,7 +55,8 @@ type sender struct {
 	holdOff  time.Duration // run waits so long before it begins
 	witness  *witness      // hears the dates of its answers; nil: nobody does
 	post     post
-	resumed  bool // it has looked for what an agent before it left behind
+	resumed  bool      // it has looked for what an agent before it left behind
+	refused  time.Time // when a refusal was last told in full
 
 	mu    sync.Mutex
 	state senderState
@@ -277,7 +278,7 @@ func (s *sender) attempt(ctx context.Context, item turn) error {
 			return s.store.LossesTold(upTo)
 		}
 	case deliver.Refused:
-		s.log.Error("the head-end refuses a payload for good: it is set aside", "id", item.ID, "status", result.Status, "err", result.Err)
+		s.sayRefused(now, item.ID, &result)
 		if err := s.store.SetAside(item.ID, result.Err.Error(), now, event(now, Refused, item.Item, "reason", result.Err.Error())); err != nil {
 			return err
 		}
@@ -303,6 +304,18 @@ func (s *sender) attempt(ctx context.Context, item turn) error {
 		return s.store.Tried(item.ID, result.Err.Error(), now, until)
 	}
 	return nil
+}
+
+// sayRefused tells a refusal in full once an hour. What else is refused
+// meanwhile has a message that is the same each time, so that the log folds it: a
+// head-end that refuses one payload often refuses all of a row.
+func (s *sender) sayRefused(now time.Time, id string, r *deliver.Result) {
+	if since := now.Sub(s.refused); since >= 0 && since < time.Hour {
+		s.log.Error("the head-end refuses more payloads for good: they are set aside, and smgw outbox has them all", "status", r.Status)
+		return
+	}
+	s.refused = now
+	s.log.Error("the head-end refuses a payload for good: it is set aside", "id", id, "status", r.Status, "err", r.Err)
 }
 
 // aboutItem reports whether an answer that is no acknowledgement may be about
