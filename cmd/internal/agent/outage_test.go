@@ -85,12 +85,16 @@ func crowd(calls []time.Time, span time.Duration) (most, all int) {
 
 // live runs the senders of n gateways beside each other.
 func (w *town) live(n int, holdOff func(n int) time.Duration) (stop func()) {
+	return w.liveBy(&agent.SystemClock{}, n, holdOff)
+}
+
+func (w *town) liveBy(clock agent.Clock, n int, holdOff func(n int) time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	log := slog.New(slog.NewTextHandler(w.log, nil))
 	var senders sync.WaitGroup
 	for i := range n {
 		senders.Go(func() {
-			agent.RunSender(ctx, fmt.Sprintf("https://headend.test/%d", i), w.store, w, &agent.SystemClock{}, log, holdOff(i))
+			agent.RunSender(ctx, fmt.Sprintf("https://headend.test/%d", i), w.store, w, clock, log, holdOff(i))
 		})
 	}
 	return func() {
@@ -212,6 +216,47 @@ func TestATownToldToComeLaterComesLaterAndSpread(t *testing.T) {
 		require.False(t, calls[0].Before(told.Add(later)), "nobody is early")
 		require.False(t, calls[len(calls)-1].After(told.Add(later+later/4+time.Second)), "and nobody late")
 	})
+}
+
+// A gateway that was told to come later and is started anew comes no sooner, with
+// none of what waits. One that has lost its clock meanwhile waits until it is set.
+func TestRetryAfterIsObeyedAcrossARestart(t *testing.T) {
+	t.Parallel()
+	const later = 40 * time.Minute
+	for _, status := range []int{429, 503, 500} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newTown(t)
+			clock := since(began.At(12, 0))
+			ids := w.items(t, 0, 3)
+			w.set(func(string) deliver.Result {
+				return deliver.Result{Status: status, Cause: deliver.Answer, RetryAfter: later, Err: errors.New("later")}
+			})
+			told := time.Now()
+			for _, away := range []time.Duration{time.Minute, 20 * time.Minute} {
+				stop := w.liveBy(clock, 1, atOnce)
+				time.Sleep(time.Until(told.Add(away)))
+				stop()
+				require.NoError(t, w.store.Close())
+				var err error
+				w.store, err = buffer.Open(w.store.Path(), buffer.Options{})
+				require.NoError(t, err)
+			}
+			require.Len(t, w.set(taken), 1, "told once")
+			cold := since(time.Unix(0, 0))
+			stop := w.liveBy(cold, 1, atOnce)
+			time.Sleep(5 * time.Minute)
+			stop()
+			require.Len(t, w.set(taken), 1, "a handshake, by the clock of a board without a battery")
+			stop = w.liveBy(clock, 1, atOnce)
+			time.Sleep(2 * later)
+			stop()
+			calls := w.set(taken)
+			require.Len(t, calls, 3)
+			require.False(t, calls[0].Before(told.Add(later)))
+			require.False(t, calls[2].After(told.Add(later+later/4+3*time.Second)))
+			require.ElementsMatch(t, ids, w.order)
+		})
+	}
 }
 
 // After a long outage a head-end that sheds load with a short Retry-After is asked

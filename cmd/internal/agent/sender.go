@@ -29,7 +29,7 @@ const (
 	// answered wrong: another one is the next to be tried.
 	behind = time.Second
 	// longestRest is the longest that a queue rests: a Retry-After with its jitter.
-	longestRest = deliver.MaxRetryAfter + deliver.MaxRetryAfter/4
+	longestRest = deliver.MaxRetryAfter + behind + deliver.MaxRetryAfter/4
 	// powerSpread is the span over which a town's gateways begin when power is
 	// back; booted is how long after it a gateway's agent starts at the latest.
 	powerSpread = time.Minute
@@ -209,7 +209,7 @@ func (s *sender) step(ctx context.Context) (next time.Time, ok bool) {
 		}
 		if err == nil && !ready {
 			next, ok = s.store.NextTime(s.endpoint)
-			if !ok || next.Sub(now) <= farthest {
+			if !ok || next.Sub(now) <= farthest || clockNeverSet(now) {
 				s.storeWorks()
 				return next, ok
 			}
@@ -293,9 +293,13 @@ func (s *sender) attempt(ctx context.Context, item turn) error {
 		}
 		until := s.pause(now, result.RetryAfter, result.Err.Error(), over)
 		if !aboutItem(result.Status) {
-			// The queue rests, and the item keeps its place: an agent that starts
-			// meanwhile does not, and would send it an hour after all others.
-			return s.store.Tried(item.ID, result.Err.Error(), now, item.NotBefore)
+			// The queue rests, and the item keeps its place in it. An agent that
+			// starts meanwhile does not rest, but where the head-end has asked for it.
+			notBefore := item.NotBefore
+			if result.RetryAfter > 0 {
+				notBefore = until
+			}
+			return s.store.Tried(item.ID, result.Err.Error(), now, notBefore)
 		}
 		until = until.Add(behind)
 		if item.chosen != "" {
@@ -364,7 +368,7 @@ func (s *sender) pause(now time.Time, retryAfter time.Duration, why, over string
 		pause = min(pause, firstPause<<st.failures)
 	}
 	if retryAfter > 0 {
-		pause = max(min(pause, longestOwnPause), retryAfter+rand.N(retryAfter/4+1))
+		pause = max(min(pause, longestOwnPause), retryAfter+behind+rand.N(retryAfter/4+1)) // behind is what resume takes off
 	} else {
 		pause -= rand.N(pause / 2)
 	}
