@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -63,6 +64,11 @@ func writeEntry(out io.Writer, e *buffer.Entry) error {
 // after what it says, every detail by its name.
 func describeEntry(kind string, detail map[string]string) string {
 	rest := maps.Clone(detail)
+	for name, text := range rest { // as the entry's own time is written
+		if t, err := time.Parse(time.RFC3339, text); err == nil {
+			rest[name] = moment(t)
+		}
+	}
 	take := func(before, name, after string) string {
 		text, ok := rest[name]
 		delete(rest, name)

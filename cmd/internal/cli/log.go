@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,7 +19,7 @@ import (
 // it, and leaves the time to the journal. What is said again and again is folded;
 // end says what is not said yet.
 func NewLog(w io.Writer) (log *slog.Logger, end func()) {
-	var h slog.Handler = slog.NewTextHandler(w, nil)
+	var h slog.Handler = slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: localTime})
 	if f, ok := w.(*os.File); ok && isJournal(f, os.Getenv("JOURNAL_STREAM")) {
 		h = newJournalHandler(w)
 	}
@@ -49,8 +50,20 @@ func newJournalHandler(w io.Writer) journalHandler {
 		if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
 			return slog.Attr{}
 		}
-		return a
+		return localTime(groups, a)
 	}}), out}
+}
+
+// localTime writes instants as the message's own is written: two of one line in
+// different zones are an hour apart for whoever compares them.
+func localTime(_ []string, a slog.Attr) slog.Attr {
+	switch v := a.Value.Any().(type) {
+	case time.Time:
+		a.Value = slog.TimeValue(v.Local())
+	case interface{ Time() time.Time }: // a quarter hour
+		a.Value = slog.TimeValue(v.Time().Local())
+	}
+	return a
 }
 
 func (h journalHandler) Handle(ctx context.Context, r slog.Record) error {

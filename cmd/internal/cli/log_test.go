@@ -133,3 +133,21 @@ func TestLogSpeaksTheJournalsLanguageToTheJournal(t *testing.T) {
 	require.Contains(t, said(fmt.Sprintf("%d:%d", st.Dev, st.Ino+1)), "level=ERROR msg=\"the store fails\" meter=main")
 	require.Contains(t, said(""), "level=ERROR")
 }
+
+// quarter is an instant of a type of its own, as a quarter hour is.
+type quarter struct{ at time.Time }
+
+func (q quarter) Time() time.Time { return q.at }
+
+func TestLogWritesInstantsAsTheTimeOfItsLines(t *testing.T) {
+	local := time.Local
+	defer func() { time.Local = local }()
+	time.Local = time.FixedZone("CET", 3600)
+	t.Setenv("JOURNAL_STREAM", "")
+	out := &bytes.Buffer{}
+	log, end := cli.NewLog(out)
+	defer end()
+	at := time.Date(2026, 11, 22, 5, 20, 11, 0, time.UTC)
+	log.Info("dated", "from", at, "boundary", quarter{at.Add(time.Hour)})
+	require.Contains(t, out.String(), "+01:00 level=INFO msg=dated from=2026-11-22T06:20:11.000+01:00 boundary=2026-11-22T07:20:11.000+01:00\n")
+}
