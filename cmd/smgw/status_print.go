@@ -266,6 +266,13 @@ func (p *statusPage) endpoint(e *control.EndpointStatus) {
 	}
 	p.row("  outbox", waits)
 	p.row("  reached", p.ago(e.Reached)+", last delivery", p.ago(e.LastSuccess))
+	if e.ClockOff != nil && *e.ClockOff != 0 {
+		side := "ahead of"
+		if *e.ClockOff < 0 {
+			side = "behind"
+		}
+		p.row("", fmt.Sprintf("its dates are %s %s the clock here", age((time.Duration(*e.ClockOff)*time.Second).Abs()), side))
+	}
 	if e.Failures > 0 {
 		p.row("  fails", fmt.Sprintf("%s since %s, next %s:", counted(e.Failures, "attempt", "attempts"), p.ago(e.FailingFrom), p.maybe(e.NextAttempt)), e.LastError)
 	}

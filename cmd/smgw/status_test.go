@@ -124,6 +124,17 @@ func TestStatusSaysInWhichDirectionsAMeterCounts(t *testing.T) {
 	}
 }
 
+func TestStatusSaysByHowMuchAHeadEndsDatesDisagree(t *testing.T) {
+	for seconds, words := range map[int64]string{600: "its dates are 10 min ahead of the clock here\n", -3600: "its dates are 1 h 0 min behind the clock here\n", 0: ""} {
+		s := wellStatus(t)
+		s.Endpoints[0].ClockOff = &seconds
+		out := &strings.Builder{}
+		require.NoError(t, printStatus(out, s))
+		require.Contains(t, out.String(), words)
+		require.Equal(t, words != "", strings.Contains(out.String(), "its dates"))
+	}
+}
+
 func TestStatusCountsAsPeopleDo(t *testing.T) {
 	for n, words := range map[int][]string{
 		1: {"1 attempt since", "restarted 1 time by", "memory: 1 reading\n", "1 loss, told"},

@@ -70,7 +70,10 @@ func (a *Agent) status(measure func() (buffer.Stats, error)) (*control.Status, e
 	}
 	for _, endpoint := range slices.Sorted(maps.Keys(a.senders)) {
 		state := a.senders[endpoint].status(a.burdens.backlog)
-		state.ClockOff = int64(a.witness.off(endpoint) / time.Second)
+		if off, known := a.witness.off(endpoint); known {
+			seconds := int64(off / time.Second)
+			state.ClockOff = &seconds
+		}
 		s.Endpoints = append(s.Endpoints, state)
 	}
 	if a.leaving.farewell != nil {

@@ -21,36 +21,41 @@ const (
 // anything: each may be wrong, and they cannot prove who they are by a date.
 type witness struct {
 	mu    sync.Mutex
-	heard map[string]testimony // by endpoint
+	heard map[string]testimony     // by endpoint
+	said  map[string]time.Duration // by endpoint, by how much its clock is ahead of ours after its newest date; of no weight
 }
 
 // testimony is what one head-end's dates say since the clock last jumped.
 type testimony struct {
 	at       time.Duration // Elapsed of the last one
-	off      time.Duration // by how much its clock is ahead of ours
 	contrary int           // answers in a row that contradict ours
 }
 
 // hear takes in the Date of an answer to what was sent at one stamp and answered by another.
 func (w *witness) hear(endpoint string, date time.Time, sent, answered meter.Stamp) {
-	if w == nil || date.IsZero() || answered.Quality != meter.ClockSynchronised || clockNeverSet(answered.Time) ||
-		answered.Elapsed == 0 || start(answered).Sub(start(sent)).Abs() > maxStep {
+	if w == nil || date.IsZero() || start(answered).Sub(start(sent)).Abs() > maxStep {
 		return
+	}
+	var off time.Duration
+	switch early, late := sent.Time.Sub(date.Add(time.Second)), date.Sub(answered.Time); {
+	case early > dateTolerance:
+		off = -early
+	case late > dateTolerance:
+		off = late
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.heard == nil {
-		w.heard = map[string]testimony{}
+		w.heard, w.said = map[string]testimony{}, map[string]time.Duration{}
+	}
+	w.said[endpoint] = off
+	if answered.Quality != meter.ClockSynchronised || clockNeverSet(answered.Time) || answered.Elapsed == 0 {
+		return
 	}
 	t := w.heard[endpoint]
 	t.at = answered.Elapsed
-	switch early, late := sent.Time.Sub(date.Add(time.Second)), date.Sub(answered.Time); {
-	case early > dateTolerance:
-		t.off, t.contrary = -early, t.contrary+1
-	case late > dateTolerance:
-		t.off, t.contrary = late, t.contrary+1
-	default:
-		t.off, t.contrary = 0, 0
+	if t.contrary++; off == 0 {
+		t.contrary = 0
 	}
 	w.heard[endpoint] = t
 }
@@ -60,6 +65,7 @@ func (w *witness) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	clear(w.heard)
+	clear(w.said)
 }
 
 // testimony reports whether a head-end's date agrees with the clock, and whether
@@ -76,15 +82,13 @@ func (w *witness) testimony(now meter.Stamp) (agrees, contradicts bool) {
 	return agrees, contradicts
 }
 
-// off is by how much an endpoint's clock is ahead of ours, and 0 where it agrees
-// or has said too little.
-func (w *witness) off(endpoint string) time.Duration {
+// off is by how much an endpoint's clock is ahead of ours, 0 where it agrees, as
+// its newest answer says: also to a clock that nobody vouches for.
+func (w *witness) off(endpoint string) (off time.Duration, known bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if t := w.heard[endpoint]; t.contrary >= contradictions {
-		return t.off
-	}
-	return 0
+	off, known = w.said[endpoint]
+	return off, known
 }
 
 // contradicted reports whether head-ends' dates contradict a synchronised clock,

@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -60,10 +61,13 @@ func TestHeadEndsDatesAreWitnesses(t *testing.T) {
 			require.Equal(t, c.doubt != "", status.ClockDoubt != "", status.ClockDoubt)
 			require.Contains(t, status.ClockDoubt, c.doubt)
 			for _, e := range status.Endpoints {
-				if off, says := c.dates[e.Endpoint]; says && (off-slow).Abs() > 30*time.Second {
-					require.InDelta(t, (off - slow).Seconds(), e.ClockOff, 2)
-				} else {
-					require.Zero(t, e.ClockOff)
+				switch off, says := c.dates[e.Endpoint]; {
+				case !says:
+					require.Nil(t, e.ClockOff)
+				case (off - slow).Abs() > 30*time.Second:
+					require.InDelta(t, (off - slow).Seconds(), *e.ClockOff, 2)
+				default:
+					require.Zero(t, *e.ClockOff)
 				}
 			}
 			readings, err := b.store.Boundaries("main", 0, 1<<40)
@@ -80,6 +84,40 @@ func TestHeadEndsDatesAreWitnesses(t *testing.T) {
 			require.Greater(t, len(b.payloads), 6)
 		})
 	}
+}
+
+// A clock that nobody vouches for is off by what an answer's date says, for who
+// looks: it proves nothing.
+func TestADateIsShownBesideAClockThatIsNotSynchronised(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	sound := b.answer
+	b.answer = func(string, string, time.Time) deliver.Result {
+		return deliver.Result{Err: errors.New("connection refused")}
+	}
+	until := began.AddDays(4).At(12, 0)
+	b.play(b.home.Since(), until)
+	b.answer = func(endpoint, id string, now time.Time) deliver.Result {
+		r := sound(endpoint, id, now)
+		if endpoint == "https://headend.test" {
+			r.Date = now.Add(10 * time.Minute)
+		}
+		return r
+	}
+	b.distort = func(s meter.Stamp) meter.Stamp {
+		return meter.Stamp{Time: s.Time.Add(-10 * time.Minute), Quality: meter.ClockUnsynchronised, Elapsed: s.Elapsed}
+	}
+	status, err := b.play(until.Add(time.Hour), until.Add(2*time.Hour)).Status()
+	require.NoError(t, err)
+	require.NotEmpty(t, b.payloads)
+	for _, e := range status.Endpoints {
+		if e.Endpoint == "https://headend.test" {
+			require.InDelta(t, 600, *e.ClockOff, 1)
+		} else {
+			require.Nil(t, e.ClockOff, "it says nothing")
+		}
+	}
+	require.Empty(t, status.ClockDoubt)
 }
 
 // A head-end's date shortens the half hour after a jump, or makes it a day.

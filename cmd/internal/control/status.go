@@ -82,7 +82,7 @@ type EndpointStatus struct {
 	LastError   string     `json:"last_error,omitempty"`
 	Reached     *time.Time `json:"reached"`      // when it last accepted a connection
 	LastSuccess *time.Time `json:"last_success"` // when it last acknowledged a payload
-	ClockOff    int64      `json:"clock_off_s"`  // by how many seconds its dates are ahead of our clock; 0 where they agree
+	ClockOff    *int64     `json:"clock_off_s"`  // by how many seconds its newest date is ahead of our clock; 0 where they agree, null where none was heard
 }
 
 // DueStatus is the next payload that the form makes due.
