@@ -62,7 +62,7 @@ type Item struct {
 	// the day, after a failure the end of the pause.
 	NotBefore time.Time
 	State     ItemState
-	Attempts  int64
+	Attempts  int64 // the one that settled it included
 	LastTried time.Time
 	LastError string    // of the last attempt, or the reason why it was set aside or given up
 	Settled   time.Time // when it left Waiting for the last time
@@ -288,14 +288,14 @@ func (s *Store) Tried(id, why string, at, notBefore time.Time) error {
 // not be tried before an instant after another. Like Tried it costs no commit.
 func (s *Store) Hasten(endpoint string, after, to time.Time) { s.outbox.hasten(endpoint, after, to) }
 
-// SetAside takes an item out of its queue because the other side will never
-// take it. It stays, with its body, until a person decides.
+// SetAside notes an attempt after which the other side will never take an item,
+// and takes it out of its queue. It stays, with its body, until a person decides.
 func (s *Store) SetAside(id, reason string, at time.Time, events ...Event) error {
 	return s.settle(id, SetAside, reason, at, nil, events, Waiting)
 }
 
-// SetAsideLost is SetAside of an item whose body is lost, which it notes in the
-// same commit.
+// SetAsideLost takes out an item whose body is lost, which cannot be tried, and
+// notes the loss in the same commit.
 func (s *Store) SetAsideLost(id, reason string, lost Loss, events ...Event) error {
 	return s.settle(id, SetAside, reason, lost.At, []Loss{lost}, events, Waiting)
 }
@@ -333,6 +333,9 @@ func (s *Store) settle(id string, to ItemState, reason string, at time.Time, los
 		}
 		it.State, it.Settled = to, at
 		it.Revision++
+		if to == SetAside && len(losses) == 0 {
+			it.Attempts, it.LastTried = it.Attempts+1, at
+		}
 		if to == Waiting {
 			it.NotBefore, it.Settled = at, time.Time{}
 		} else {

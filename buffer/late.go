@@ -22,9 +22,9 @@ type late struct {
 	events []Event
 }
 
-// Acknowledge settles an item that the other side has on its disk. Its body is
-// erased; its id is remembered until retention forgets it. A second
-// acknowledgement changes nothing.
+// Acknowledge notes an attempt after which the other side has an item on its
+// disk, and settles it. Its body is erased; its id is remembered until retention
+// forgets it. A second acknowledgement changes nothing.
 //
 // It costs no commit of its own: it is written with the next one, by Close, or
 // after a minute. Until then a power cut undoes it, and the item waits again.
@@ -49,6 +49,7 @@ func (s *Store) acknowledge(id string, at time.Time, events []Event) error {
 	}
 	if it, found := s.outbox.get(id); found {
 		it.State, it.Settled, it.LastError = Acknowledged, at, ""
+		it.Attempts, it.LastTried = it.Attempts+1, at
 		it.Revision++
 		s.outbox.settleLate(late{it, events})
 		if s.flush == nil {

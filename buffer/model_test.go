@@ -86,6 +86,9 @@ func TestStoreAgreesWithItsModel(t *testing.T) {
 			case known && slices.Contains(from, it.State):
 				require.NoError(t, err)
 				it.State, it.Settled = to, m.now
+				if to == buffer.SetAside || to == buffer.Acknowledged {
+					it.Attempts++
+				}
 				if to == buffer.Waiting {
 					it.NotBefore = m.now
 				}
