@@ -23,7 +23,8 @@ const (
 
 // causes are what is wrong now, the most urgent first.
 func (a *Agent) causes(now meter.Stamp) []board.Cause {
-	held := map[board.Cause]bool{}
+	all := board.Causes()
+	held := make([]bool, len(all))
 	a.burdens.ask(a, now.Time)
 	held[board.StoreInTrouble] = a.unsaved.err != nil || a.burdens.spoilt > 0 || a.Store.Trouble() != nil
 	for _, m := range a.meters {
@@ -44,7 +45,7 @@ func (a *Agent) causes(now meter.Stamp) []board.Cause {
 	}
 
 	causes := []board.Cause{} // and not nil, which JSON calls null
-	for _, c := range board.Causes() {
+	for _, c := range all {
 		if held[c] {
 			causes = append(causes, c)
 		}
