@@ -55,7 +55,8 @@ func (e *TableError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, 
 // ReadTable reads a table of readings; registers in kWh become Wh. A boundary
 // whose registers were read at different moments, or by different devices,
 // gives several boundary readings. The first line that is malformed, not at a
-// boundary, or doubled ends it with a *TableError.
+// boundary, or doubled (a register of one device at one time) ends it with a
+// *TableError.
 func ReadTable(r io.Reader) ([]BoundaryReading, error) {
 	in := csv.NewReader(r)
 	in.FieldsPerRecord = -1 // counted here, with a better message
@@ -76,8 +77,9 @@ func ReadTable(r io.Reader) ([]BoundaryReading, error) {
 	}
 
 	type key struct {
-		at   Quarter
-		code obis.Code
+		at     Quarter
+		code   obis.Code
+		device DeviceID
 	}
 	seen := map[key]int{} // line
 	var readings []BoundaryReading
@@ -97,9 +99,13 @@ func ReadTable(r io.Reader) ([]BoundaryReading, error) {
 		if err != nil {
 			return nil, &TableError{line, err.Error()}
 		}
-		k := key{b.Boundary, value.Code}
+		k := key{b.Boundary, value.Code, b.Device}
 		if earlier, ok := seen[k]; ok {
-			return nil, &TableError{line, fmt.Sprintf("%s at %s was already given on line %d", value.Code.Short(), b.Boundary, earlier)}
+			what := fmt.Sprintf("%s at %s was already given on line %d", value.Code.Short(), b.Boundary, earlier)
+			if !slices.Contains(optional, "server_id") {
+				what += "; where a meter was exchanged the column server_id tells the old one from the new"
+			}
+			return nil, &TableError{line, what}
 		}
 		seen[k] = line
 		if last := len(readings) - 1; last >= 0 && readings[last].sameMoment(b) {

@@ -47,6 +47,22 @@ func TestReadTableUnderstandsTheOptionalColumns(t *testing.T) {
 	require.Equal(t, meter.ClockSynchronised, got[1].Clock)
 }
 
+// At the boundary of an exchange both devices may have been read.
+func TestReadTableTakesARegisterOfTwoDevicesAtOneBoundary(t *testing.T) {
+	const exchange = ",reason,method,server_id\n" +
+		"2026-10-25T00:00:00Z,1-0:1.8.0,9000,Wh,true,-20000,,,0a01495452000347f040\n" +
+		"2026-10-25T00:00:00Z,1-0:1.8.0,3,Wh,true,20000,,,0a01495452000347f041\n"
+	got, err := meter.ReadTable(strings.NewReader(tableHeader + exchange))
+	require.NoError(t, err)
+	require.Len(t, got, 2)
+	require.NotEqual(t, got[0].Device, got[1].Device)
+
+	_, err = meter.ReadTable(strings.NewReader(tableHeader + exchange + "2026-10-25T00:00:00Z,1-0:1.8.0,3,Wh,true,20000,,,0a01495452000347f041\n"))
+	require.ErrorContains(t, err, "line 4: 1-0:1.8.0 at 2026-10-25T00:00:00Z was already given on line 3")
+	_, err = meter.ReadTable(strings.NewReader(tableHeader + "\n2026-10-25T00:00:00Z,1-0:1.8.0,9000,Wh,true,0\n2026-10-25T00:00:00Z,1-0:1.8.0,3,Wh,true,0\n"))
+	require.ErrorContains(t, err, "already given on line 2; where a meter was exchanged the column server_id")
+}
+
 func TestReadTableTakesASpreadsheetsMarkBeforeIt(t *testing.T) {
 	got, err := meter.ReadTable(strings.NewReader("\ufeff" + tableHeader + "\r\n2026-10-25T00:15:00Z,1-0:1.8.0,1,kWh,true,0\r\n"))
 	require.NoError(t, err)

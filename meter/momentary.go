@@ -14,8 +14,8 @@ type Moment struct {
 	// FedIn is the active power fed in, in W and never negative: 0 while the
 	// meter draws. Null where the front port does not tell it.
 	FedIn decimal.NullDecimal
-	// Grid is the state of the grid as far as the meter sends it, in the order of
-	// GridCodes: voltages in V, currents in A, the frequency in Hz, angles in degrees.
+	// Grid is the state of the grid as far as the meter sends it, in this order:
+	// voltages in V, currents in A, the frequency in Hz, angles in degrees.
 	Grid []MomentaryValue
 }
 
