@@ -171,10 +171,11 @@ func (b *builder) energy(m Measure) Quantity {
 	s := b.of(m)
 	p, start := b.period, s.from(b.period.From)
 	if p.From < s.commissioned && s.commissioned < p.To {
-		// Commissioned within the period: its energy begins with the first good reading.
+		// Commissioned within the period: its energy begins with the first good reading
+		// before its end. Between that end and itself there is nothing, and not 0 kWh.
 		first, _ := s.search(s.commissioned)
 		for _, x := range s.points[first:] {
-			if x.fault == NoReason {
+			if x.fault == NoReason && x.at < p.To {
 				start, p.From = x, x.at
 				break
 			}

@@ -276,6 +276,8 @@ func TestBeforeCommissioningIsAbsentForThatReason(t *testing.T) {
 	require.Equal(t, "energy 1-0:1.8.0 null missing Z78", values(t, c, 7, all, 1)[0], "a period that ended before")
 	require.Equal(t, []string{"load_profile 1-0:1.8.0 0 [null missing Z78, null missing Z78, null missing Z75]"},
 		values(t, c, 6, readings(t, obis.Drawn, "- - 1200 -"), 3))
+	require.Equal(t, "energy 1-0:1.8.0 null missing Z78", values(t, c, 7, readings(t, obis.Drawn, "- - - 1400"), 3)[0],
+		"one reading is a register and no energy, above all not 0 kWh")
 }
 
 func TestBuildMakesWhatThePlanSays(t *testing.T) {
