@@ -92,6 +92,9 @@ func (f *farewell) run(ctx context.Context) error {
 		return nil
 	}
 	if f.export != "" {
+		if marker != nil {
+			return fmt.Errorf("--export %s: erasing has begun, and was cut off: what is left of the readings is read with smgw export --file %s, before smgw decommission without --export goes on", f.export, agent.StorePath(f.config))
+		}
 		if _, err := os.Lstat(f.export); err == nil {
 			return fmt.Errorf("--export %s: the file exists: name a new one", f.export)
 		}
