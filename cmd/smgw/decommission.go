@@ -338,7 +338,11 @@ func (f *farewell) stillWaiting(ctx context.Context, c *control.Client, state *c
 }
 
 func describeItem(it *control.Item) string {
-	return sentence("row", it.Label["row"], "of", it.Label["malo"], "for", it.Label["to"], "from", it.Label["from"], "until", it.Label["until"]+",", "id", it.ID, it.LastError)
+	span := sentence("from", it.Label["from"], "until", it.Label["until"])
+	if at := it.Label["moment"]; at != "" {
+		span = "at " + at
+	}
+	return sentence("row", it.Label["row"], "of", it.Label["malo"], "for", it.Label["to"], span+",", "id", it.ID, it.LastError)
 }
 
 // exportMeters writes what is kept of each meter to a new file.

@@ -139,6 +139,9 @@ func writeItem(out io.Writer, it *control.Item) error {
 	fmt.Fprintf(t, "id\t%s\n", it.ID)
 	fmt.Fprintf(t, "state\t%s\n", it.State)
 	fmt.Fprintf(t, "endpoint\t%s\n", it.Endpoint)
+	if at := it.Label["moment"]; at != "" { // the payload's period is only the quarter hour round it
+		fmt.Fprintf(t, "moment\t%s\n", at)
+	}
 	fmt.Fprintf(t, "made\t%s\n", moment(it.Created))
 	fmt.Fprintf(t, "due\t%s\n", moment(it.Due))
 	if it.State == buffer.Waiting {
