@@ -51,6 +51,9 @@ func (h *History) payload(c *Contract, m *MarketLocation, row Row, to Receiver, 
 	}
 }
 
+// longestPreview is ten years: a mistyped one must not fill the memory.
+const longestPreview = 10 * 366 * 96
+
 // Preview makes the values of a regular row for any period, of the calendar or
 // not: what Build would put into the payload, for people who check one, and the
 // notices with it. Unlike Build it refuses a period that none of the readings is
@@ -58,6 +61,9 @@ func (h *History) payload(c *Contract, m *MarketLocation, row Row, to Receiver, 
 func (h *History) Preview(id MarketLocationID, n RowNumber, p Period, readings []meter.BoundaryReading) ([]Value, []Notice, error) {
 	if p.To <= p.From {
 		return nil, nil, fmt.Errorf("period from %s to %s is empty", Local(p.From), Local(p.To))
+	}
+	if p.To-p.From > longestPreview {
+		return nil, nil, fmt.Errorf("period from %s to %s is longer than ten years", Local(p.From), Local(p.To))
 	}
 	c := h.Governing(p)
 	if c == nil {

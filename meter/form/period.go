@@ -37,7 +37,7 @@ func ParsePeriod(s string) (Period, error) {
 	first, err1 := ParseDate(from)
 	last, err2 := ParseDate(to)
 	if err1 != nil || err2 != nil {
-		return Period{}, fmt.Errorf("period %q: want 2026-10, 2026-10-25 or 2026-10-23..2026-10-26", s)
+		return Period{}, fmt.Errorf("period %q: want 2026-10, 2026-10-25, 2026-10-23..2026-10-26 or from one quarter-hour boundary to another, 2026-10-25T00:00:00Z..2026-10-25T12:00:00Z", s)
 	}
 	if last.Before(first) {
 		return Period{}, fmt.Errorf("period %q ends before it begins", s)
