@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 
 	"github.com/shopspring/decimal"
 
@@ -67,7 +68,13 @@ type status struct {
 	Warning form.Warning
 }
 
-// stateOf refuses a figure whose amount contradicts its state.
+var (
+	reasons = []form.Reason{form.NoReason, form.Communication, form.GridOutage, form.DeviceChange, form.Defect, form.ClockSet, form.Implausible, form.Resolution}
+	methods = []form.Method{form.NoMethod, form.Interpolation, form.Statistical}
+)
+
+// stateOf refuses a figure whose amount contradicts its state, and words that
+// docs/payload.cddl has not.
 func stateOf(q form.Quantity) (status, error) {
 	s := status{q.State, q.Reason, q.Method, q.Warning}
 	if q.State < form.True || form.Missing < q.State {
@@ -75,6 +82,12 @@ func stateOf(q form.Quantity) (status, error) {
 	}
 	if (q.State == form.Missing) == q.Amount.Valid {
 		return s, fmt.Errorf("state %s contradicts its amount: only what is missing has none", q.State)
+	}
+	if !slices.Contains(reasons, q.Reason) {
+		return s, fmt.Errorf("reason %q is none", q.Reason)
+	}
+	if !slices.Contains(methods, q.Method) {
+		return s, fmt.Errorf("method %q is none", q.Method)
 	}
 	if q.Warning != form.NoWarning && q.Warning != form.OffsetWarning {
 		return s, fmt.Errorf("warning %q is none", q.Warning)

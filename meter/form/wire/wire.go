@@ -39,6 +39,8 @@ const (
 	maxQuarters = 400_000
 	// maxBoundary is in the year 2448.
 	maxBoundary = 1<<24 - 1
+	// maxCount is the largest revision, or count of a notice: an int on every board.
+	maxCount = 1<<31 - 1
 )
 
 // The modes are made once and never changed.
@@ -178,6 +180,9 @@ func Encode(p *form.Payload) ([]byte, error) {
 	if len(p.Values) == 0 {
 		return nil, errors.New("encode payload: it says nothing: want at least one value")
 	}
+	if p.Revision < 0 || p.Revision > maxCount {
+		return nil, fmt.Errorf("encode payload: revision %d: want 0 to %d", p.Revision, maxCount)
+	}
 	if (p.Revision > 0) != (p.Supersedes != "") {
 		return nil, fmt.Errorf("encode payload: revision %d supersedes %q: only a correction names what it replaces", p.Revision, p.Supersedes)
 	}
@@ -201,6 +206,9 @@ func Encode(p *form.Payload) ([]byte, error) {
 	for _, n := range p.Notices {
 		if !inTime(n.From, n.To) {
 			return nil, fmt.Errorf("encode payload: notice %q from %d to %d: want quarter hours since 1970", n.Kind, n.From, n.To)
+		}
+		if n.Count < 0 || n.Count > maxCount {
+			return nil, fmt.Errorf("encode payload: notice %q of %d: want 0 to %d", n.Kind, n.Count, maxCount)
 		}
 		d.Notices = append(d.Notices, notice{Kind: n.Kind, From: int64(n.From), Until: int64(n.To), Count: uint32(n.Count)})
 	}
@@ -239,8 +247,15 @@ func encodeValue(v *form.Value, start meter.Quarter) (value, error) {
 		err := w.setIntervals(v.Intervals)
 		return w, err
 	}
-	if v.Kind == form.Momentary && v.At != 0 {
+	switch {
+	case v.Kind == form.Momentary && v.At != 0:
 		return w, errors.New("its payload says when")
+	case v.Kind == form.Energy && v.At != 0:
+		return w, errors.New("it is of the period, and of no boundary")
+	case v.MissingIntervals != 0 && v.Kind != form.MaxPower:
+		return w, errors.New("only a maximum power counts missing quarter hours")
+	case v.MissingIntervals < 0 || v.MissingIntervals > maxQuarters:
+		return w, fmt.Errorf("%d missing quarter hours: want 0 to %d", v.MissingIntervals, maxQuarters)
 	}
 	s, err := stateOf(v.Quantity)
 	if err != nil {
