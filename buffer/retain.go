@@ -249,7 +249,7 @@ func (s *Store) dropItem(it Item, why string, at time.Time) error {
 		if err := t.putItem(it); err != nil {
 			return err
 		}
-		l := Loss{At: at, Kind: why, Subject: it.ID, Count: 1}
+		l := Loss{At: at, Kind: why, Subject: it.ID, From: it.Created, To: it.Created, Count: 1} // of an instant
 		if it.Needs != (Span{}) {
 			l.From, l.To = it.Needs.From.Time(), it.Needs.To.Time()
 		}

@@ -168,6 +168,11 @@ func (b *builder) buildSeries(s series, marks map[string]meter.Quarter, settled 
 	if err != nil {
 		return fmt.Errorf("what was lost: %w", err)
 	}
+	if b.history.End != 0 {
+		// What the end cuts may end where the mark stands because the parts of
+		// others did, and what is known is not stored twice.
+		after = min(after, b.history.End-1)
+	}
 	dues := slices.DeleteFunc(b.history.Settled(after, settled), func(d form.Due) bool { return !s.has(d) })
 	slices.SortStableFunc(dues, func(a, b form.Due) int { return cmp.Compare(a.Period.To, b.Period.To) })
 	for len(dues) > 0 {
@@ -371,7 +376,32 @@ func (b *builder) told(location *form.MarketLocation, losses []buffer.Loss) (not
 		}
 		notices = append(notices, n)
 	}
-	return notices, upTo
+	return folded(notices), upTo
+}
+
+// mostNotices is how many losses a payload tells one by one.
+const mostNotices = 64
+
+// folded makes one notice of those of a kind where there are too many, as when a
+// full store gives up figure after figure: a head-end reads no payload without end.
+func folded(notices []form.Notice) (kinds []form.Notice) {
+	if len(notices) <= mostNotices {
+		return notices
+	}
+	for _, n := range notices {
+		i := slices.IndexFunc(kinds, func(k form.Notice) bool { return k.Kind == n.Kind })
+		if i < 0 {
+			kinds = append(kinds, n)
+			continue
+		}
+		k := &kinds[i]
+		k.Count = int(min(int64(k.Count)+int64(n.Count), math.MaxInt32))
+		if k.From == 0 || n.From != 0 && n.From < k.From {
+			k.From = n.From
+		}
+		k.To = max(k.To, n.To)
+	}
+	return kinds
 }
 
 // measures reports whether the meter of that name is that of a market location.
