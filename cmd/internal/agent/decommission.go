@@ -15,7 +15,7 @@ import (
 )
 
 // A gateway that is taken out of service ends its work at the last boundary that
-// it has a reading of, sends what is due up to there, and when all of it is
+// it has a reading of, or that anything was built up to, sends what is due up to there, and when all of it is
 // acknowledged erases keys and store. How far it has come is in the store, then
 // in the marker: it can be cut off at any point and goes on from there.
 
@@ -107,25 +107,31 @@ func (a *Agent) beginFarewell(detail map[string]string) error {
 	}
 	now := a.Clock.Now().Time
 	f := &farewell{Asked: now.Truncate(time.Second), By: detail["who"]}
-	for _, m := range a.meters {
-		if last, found, err := a.Store.LastBoundary(m.name); err != nil {
-			return err
-		} else if found {
-			f.End = max(f.End, last.Boundary)
-		}
-	}
 	var all []buffer.Note
-	if f.End != 0 {
+	for _, m := range a.meters {
+		last, found, err := a.Store.LastBoundary(m.name)
+		if err != nil {
+			return err
+		}
+		if !found {
+			continue
+		}
+		f.End = max(f.End, last.Boundary)
 		// For the form a gateway that leaves is a device that another one takes over
 		// (Geräteübernahme): supply and meter go on without it.
-		for _, m := range a.meters {
-			last := &occasion{Event: form.Event{Kind: form.DeviceTakenOver, Meter: m.name, At: f.End}, Told: f.Asked, By: f.By}
-			n, err := note{Event: last}.stored(false)
-			if err != nil {
-				return err
-			}
-			all = append(all, n)
+		event := &occasion{Event: form.Event{Kind: form.DeviceTakenOver, Meter: m.name, At: last.Boundary}, Told: f.Asked, By: f.By}
+		n, err := note{Event: event}.stored(false)
+		if err != nil {
+			return err
 		}
+		all = append(all, n)
+	}
+	if f.End != 0 {
+		built, err := a.built()
+		if err != nil {
+			return err
+		}
+		f.End = max(f.End, built)
 	}
 	n, err := note{Farewell: f}.stored(false)
 	if err != nil {
@@ -139,6 +145,22 @@ func (a *Agent) beginFarewell(detail map[string]string) error {
 	a.occasions.forget()
 	a.leave(f, false)
 	return nil
+}
+
+// built is up to where anything was built: beyond the last reading where the
+// meters have been silent since. That was sent, and no end may cut it any more.
+func (a *Agent) built() (upTo meter.Quarter, err error) {
+	marks, err := a.Store.Series()
+	for _, q := range marks {
+		upTo = max(upTo, q)
+	}
+	all, done, e := notes(a.Store)
+	for i, n := range all {
+		if n.Event != nil && done[i] && !n.Event.Withdrawn {
+			upTo = max(upTo, n.Event.At)
+		}
+	}
+	return upTo, errors.Join(err, e)
 }
 
 // takeLeave builds, in the place of a step, what is due up to the end. The

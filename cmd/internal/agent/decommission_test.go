@@ -114,6 +114,50 @@ func TestGatewayThatEndsSendsWhatEarlierReceiversGet(t *testing.T) {
 	require.Equal(t, waits, served())
 }
 
+// A meter that has been silent ends nothing before what was built without it.
+func TestGatewayOfASilentMeterEnds(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	silent := form.Date{Year: 2026, Month: time.October, Day: 29}.At(15, 7)
+	b.play(b.home.Since(), silent)
+	again := form.Date{Year: 2026, Month: time.November, Day: 4}.At(7, 7)
+	f := b.decommission(inside(b.play(again, again)))
+	require.Empty(t, f.Problem)
+	require.True(t, f.Built)
+	require.Equal(t, form.DateOf(again).Midnight(), f.End)
+	b.end = f.End
+	b.play(again.Add(time.Minute), again.Add(5*time.Hour))
+	events := b.take(func(p *form.Payload) bool { return p.Row == 3 })
+	require.NotEmpty(t, events)
+	for _, p := range events {
+		require.Equal(t, meter.QuarterOf(silent), p.Period.To, "the last reading is told")
+		require.Equal(t, form.True, p.Values[len(p.Values)-1].State)
+	}
+	for _, p := range b.take(revision(1)) {
+		require.True(t, p.Values[1].Final, "October's maximum power")
+	}
+}
+
+// Where a supplier's part ends with the gateway's work, the others' end there too.
+func TestGatewayThatEndsWithASupply(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	change := form.Date{Year: 2026, Month: time.November, Day: 4}
+	b.play(b.home.Since(), change.AddDays(-1).At(12, 0))
+	b.configure(supplier, supplierNow)
+	until := change.At(0, 7)
+	c := inside(b.play(change.AddDays(-1).At(12, 1), until))
+	require.Equal(t, change.Midnight(), b.decommission(c).End)
+	got := map[string]int{}
+	for _, it := range b.items(c, control.OutboxPath) {
+		if it.Label["from"] != it.Label["until"] {
+			require.Equal(t, change.String(), it.Label["until"])
+			got[it.Label["row"]+" "+it.Label["to"]]++
+		}
+	}
+	require.Equal(t, map[string]int{"1 LF": 1, "3 LF": 1, "3 NB": 1, "5 NB": 1, "5 ÜNB": 1, "6 LF": 1, "7 LF": 1, "7 NB": 1}, got)
+}
+
 // What was refused for good waits for a person also when the gateway ends.
 func TestRefusedPayloadsKeepAGatewayFromEnding(t *testing.T) {
 	t.Parallel()
