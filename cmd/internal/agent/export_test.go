@@ -66,6 +66,9 @@ func Hold(readings []meter.Reading) (held []meter.Reading) {
 	return held
 }
 
+// EraseIfAsked does, when the agent has ended, what somebody waits for.
+func (a *Agent) EraseIfAsked() error { return a.eraseIfAsked() }
+
 // GiveBack gives the pages of files back to the kernel.
 func GiveBack() error { return giveBack() }
 
