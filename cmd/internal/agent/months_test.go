@@ -1,3 +1,8 @@
+//go:build !race
+
+// Under the race detector it takes minutes, and finds nothing that
+// TestAgentLivesThroughBothChangesOfSummerTime does not: the same goroutines.
+
 package agent_test
 
 import (
