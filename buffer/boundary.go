@@ -89,7 +89,9 @@ func (s *Store) Boundaries(meterName string, from, to meter.Quarter) ([]meter.Bo
 				if b.Boundary > to {
 					break
 				}
-				out = append(out, b)
+				if out = append(out, b); len(out)%giveBackEvery == 0 {
+					s.giveBack(tx)
+				}
 			}
 		}
 		return nil

@@ -350,7 +350,7 @@ func (s *Store) retainContracts(now time.Time, p Policy, r *Retained) error {
 const worthwhile = 512 << 10
 
 func (s *Store) compactIfWorthwhile() (bool, error) {
-	st, err := s.Stats()
+	st, err := s.Size()
 	if err != nil {
 		return false, err
 	}

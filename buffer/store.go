@@ -359,20 +359,17 @@ func (s *Store) Trouble() error {
 	return nil
 }
 
-// view runs fn on a consistent snapshot.
+// view runs fn on a consistent snapshot, and keeps none of what fn looked at.
 func (s *Store) view(fn func(*bolt.Tx) error) error {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
 	if s.db == nil {
 		return ErrClosed
 	}
-	return s.db.View(fn)
-}
-
-// Still calls fn while the file stays mapped where it is: nothing that takes its
-// place in memory can be hit by what fn does to the mapping.
-func (s *Store) Still(fn func() error) error {
-	return s.view(func(*bolt.Tx) error { return fn() })
+	return s.db.View(func(tx *bolt.Tx) error {
+		defer s.giveBack(tx)
+		return fn(tx)
+	})
 }
 
 // load fills what is kept in memory from a file of a schema.

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # hack/memory.sh [SECONDS]: what `smgw run` takes beside the bench, at one telegram a
 # second, with a year of quarter hours in the store and a head-end that has been away
-# for the last sixty days: resident memory after SECONDS (default 60), processor
-# time, time to the first reading, time to stop. Needs `make build`; the year takes
-# about a minute.
+# for the last sixty days: resident memory while it starts, for SECONDS (default 60)
+# and while people look, processor time, time to the first reading, time to stop.
+# Needs `make build`; the year takes about a minute.
 #
 # RssAnon is memory that only the program's end gives back. RssFile is pages of the
 # program's and the store's file that were looked at: the kernel drops them when it
-# needs the room. VmRSS is both, and what the budget is about.
+# needs the room. VmRSS is both, and what the budget is about. The peak is VmHWM, the
+# kernel's own highest VmRSS, which no sampling misses; it is set back for each line.
 set -euo pipefail
 seconds=${1:-60}
 bin=$(cd "$(dirname "$0")/../build" && pwd)
@@ -50,20 +51,43 @@ mkdir gateway
 cp -r "$memory/." gateway/
 "$bin/smgw-sim" meter --roof --link "$dir/meter.tty" --installed "$(day 365)" >port &
 until [ -s port ]; do sleep 0.1; done
+# resident WHAT: the peak since the last line, and the memory now.
+peaks=()
+resident() {
+  local peak
+  peak=$(awk '/^VmHWM/ {print $2}' "/proc/$agent/status")
+  peaks+=("$peak")
+  printf '%-34s peak %5d kB; now ' "$1:" "$peak"
+  grep -E '^(VmRSS|RssAnon|RssFile)' "/proc/$agent/status" | tr -s '\t \n' ' '
+  echo
+  echo 5 >"/proc/$agent/clear_refs"
+}
+verb() { "$bin/smgw" "$@" --config smgw.toml; }
+
 start=$(date +%s%N)
 "$bin/smgw" run --config smgw.toml 2>>log &
 agent=$!
-until "$bin/smgw" status --config smgw.toml --json 2>/dev/null | grep -q '"telegrams":[1-9]'; do sleep 0.02; done
+until verb status --json 2>/dev/null | grep -q '"telegrams":[1-9]'; do sleep 0.02; done
 echo "first reading: $((($(date +%s%N) - start) / 1000000)) ms after the start"
+sleep 3
+resident "start, with looks by smgw status"
 sleep "$seconds"
-resident() { printf '%s: ' "$1"; grep -E '^(VmRSS|RssAnon|RssFile)' "/proc/$agent/status" | tr -s '\t \n' ' '; echo; }
-resident "after $seconds s"
-awk -v s="$seconds" -v hz="$(getconf CLK_TCK)" '{t = ($14 + $15) / hz; printf "processor time: %.2f s in %d s, %.2f %% of one core\n", t, s, 100 * t / s}' "/proc/$agent/stat"
-"$bin/smgw" status --config smgw.toml --json | grep -oE '"(telegrams|waiting|boundaries|file_bytes)":[0-9]+' | sort -u | tr '\n' ' '
+awk -v s="$((seconds + 3))" -v hz="$(getconf CLK_TCK)" '{t = ($14 + $15) / hz; printf "processor time: %.2f s in %d s, %.2f %% of one core\n", t, s, 100 * t / s}' "/proc/$agent/stat"
+resident "$seconds s"
+verb status --json | grep -oE '"(telegrams|waiting|boundaries|file_bytes)":[0-9]+' | sort -u | tr '\n' ' '
 echo
-resident "after a look with smgw status"
+resident "a look with smgw status"
+for _ in {1..50}; do verb status >/dev/null; done
+resident "fifty more, one after the other"
 sleep 11
-resident "and eleven seconds later"
+resident "eleven seconds later"
+echo "the highest of these: $(printf '%s\n' "${peaks[@]}" | sort -n | tail -n 1) kB"
+verb form show >/dev/null
+resident "smgw form show"
+verb export >/dev/null
+resident "smgw export, all of the year"
+verb store check >/dev/null
+resident "smgw store check"
 start=$(date +%s%N)
 kill -TERM "$agent"
 wait "$agent"

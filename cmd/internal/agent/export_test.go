@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"slices"
 	"time"
 
@@ -69,9 +70,6 @@ func Hold(readings []meter.Reading) (held []meter.Reading) {
 // EraseIfAsked does, when the agent has ended, what somebody waits for.
 func (a *Agent) EraseIfAsked() error { return a.eraseIfAsked() }
 
-// GiveBack gives the pages of files back to the kernel.
-func GiveBack() error { return giveBack() }
-
 // ServeOn is Serve on a board that a test makes.
 func ServeOn(ctx context.Context, c *config.Config, lamps board.Lamps, log *slog.Logger) error {
 	return serve(ctx, c, &SystemClock{}, log, false, func(board.Config, *slog.Logger) box { return box{lamps: lamps} })
@@ -79,3 +77,11 @@ func ServeOn(ctx context.Context, c *config.Config, lamps board.Lamps, log *slog
 
 // AdviseFlash says what to do where it is the flash that fails.
 func AdviseFlash(c *config.Config, err error) error { return adviseFlash(c, err) }
+
+// GiveBack gives the program's pages back to the kernel.
+func GiveBack() { mapped(slog.New(slog.DiscardHandler)).giveBack() }
+
+// Answering is what answers the command line beside a running agent.
+func Answering(h http.Handler) http.Handler {
+	return mapped(slog.New(slog.DiscardHandler)).answering(h)
+}

@@ -157,7 +157,7 @@ func (i *Inspection) check(*http.Request) (v control.StoreVerdict, err error) {
 	i.checking.Lock()
 	defer i.checking.Unlock()
 	v.Path = i.Store.Path()
-	stats, err := i.Store.Stats()
+	stats, err := i.Store.Size()
 	if err != nil {
 		return v, err
 	}
@@ -195,14 +195,14 @@ func (i *Inspection) snapshot(path string) error {
 
 func (i *Inspection) compact(*http.Request) (c control.Compacted, err error) {
 	c.Path = i.Store.Path()
-	before, err := i.Store.Stats()
+	before, err := i.Store.Size()
 	if err != nil {
 		return c, err
 	}
 	if err := i.Store.Compact(); err != nil {
 		return c, err
 	}
-	after, err := i.Store.Stats()
+	after, err := i.Store.Size()
 	c.Before, c.After = before.FileBytes, after.FileBytes
 	return c, err
 }

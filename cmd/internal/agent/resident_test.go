@@ -2,11 +2,15 @@ package agent_test
 
 import (
 	"context"
+	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,16 +23,30 @@ import (
 	"smgw/tls/deliver"
 )
 
-func TestPagesOfFilesAreGivenBack(t *testing.T) {
+func TestPagesOfTheProgramAreGivenBack(t *testing.T) {
 	b := newBench(t)
 	b.play(b.home.Since(), b.home.Since().Add(24*time.Hour))
 	before := residentFile(t)
-	require.NoError(t, agent.GiveBack())
+	agent.GiveBack()
 	require.Less(t, residentFile(t), before)
 	// And all of it is still there.
 	b.play(b.home.Since().Add(24*time.Hour+time.Minute), b.home.Since().Add(5*24*time.Hour))
 	require.NotEmpty(t, b.payloads)
 	require.NoError(t, b.store.VerifyJournal())
+}
+
+func TestALongAnswerIsWholeAndCanBeFlushed(t *testing.T) {
+	want := strings.Repeat("a line of many\n", 50_000)
+	got := httptest.NewRecorder()
+	agent.Answering(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for line := range strings.Lines(want) {
+			_, err := io.WriteString(w, line)
+			require.NoError(t, err)
+		}
+		require.NoError(t, http.NewResponseController(w).Flush())
+	})).ServeHTTP(got, httptest.NewRequest(http.MethodGet, "/", nil))
+	require.Equal(t, want, got.Body.String())
+	require.True(t, got.Flushed)
 }
 
 // residentFile is how much of its files this process has in memory, in kB.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -39,13 +40,15 @@ func serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 		return err
 	}
 	var dog *Watchdog
+	var self program
 	if !inStep {
+		self = mapped(log)
 		dog = NewWatchdog(c, log)
 		dog.Start()
 		defer dog.Stop()
 		defer context.AfterFunc(ctx, dog.Stopping)()
 	}
-	papers, store, recovery, err := openState(c, clock, log)
+	papers, store, recovery, err := openState(c, clock, log, self.checking)
 	if err != nil {
 		err = adviseFlash(c, err)
 		showFlash(ctx, err, c, log, openBox)
@@ -58,12 +61,16 @@ func serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 			"cause", recovery.Cause, "set_aside", recovery.SetAside, "carried", counts(recovery.Carried), "unreadable", recovery.Unreadable, "payloads_lost", len(recovery.Lost))
 	}
 	defer func() { err = errors.Join(err, closeStore(store, log)) }()
+	self.giveBack()
+	if !inStep {
+		defer debug.SetGCPercent(debug.SetGCPercent(collectAt))
+	}
 	box := openBox(c.Board, log)
 	defer box.close(log)
 	a, err := New(Options{
 		Config: c, Store: store, Signer: own.Signature.Signer, KeyID: own.Signature.KeyID(),
 		Papers: papers, Recovery: recovery, Watchdog: dog,
-		Client: papers, Lamps: box.lamps, Button: box.button, Reset: box.reset, Clock: clock, Log: log, InStep: inStep,
+		Client: delivering{papers, self}, Lamps: box.lamps, Button: box.button, Reset: box.reset, Clock: clock, Log: log, InStep: inStep,
 		Uptime: board.Uptime(),
 	})
 	if err != nil {
@@ -76,10 +83,10 @@ func serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 	}
 	ctx, stop := context.WithCancel(ctx)
 	answered := make(chan error, 1)
-	go func() { answered <- control.Serve(ctx, socket, a.Handler()) }()
+	go func() { answered <- control.Serve(ctx, socket, self.answering(a.Handler())) }()
 	var resident sync.WaitGroup
 	if !inStep {
-		resident.Go(func() { giveBackUntil(ctx, store, log) })
+		resident.Go(func() { self.giveBackUntil(ctx) })
 	}
 	collected := func() {}
 	if address := c.Metrics.Listen; address != "" {
@@ -89,6 +96,7 @@ func serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 		dog.Ready()
 	}
 	log.Info("the agent runs", "gateway", c.Gateway.ID, "store", store.Path(), "socket", SocketPath(c))
+	self.giveBack()
 	err = a.Run(ctx)
 	err = errors.Join(err, a.eraseIfAsked())
 	stop()
@@ -100,7 +108,7 @@ func serve(ctx context.Context, c *config.Config, clock Clock, log *slog.Logger,
 }
 
 // openState opens what lies in the state folder.
-func openState(c *config.Config, clock Clock, log *slog.Logger) (*Papers, *buffer.Store, *buffer.Recovery, error) {
+func openState(c *config.Config, clock Clock, log *slog.Logger, check func(path string) error) (*Papers, *buffer.Store, *buffer.Recovery, error) {
 	if err := os.MkdirAll(c.Gateway.StateDir, 0o750); err != nil {
 		return nil, nil, nil, fmt.Errorf("the state folder: %w: choose another with state_dir in %s, or run as a user who may write there", err, c.File)
 	}
@@ -108,7 +116,7 @@ func openState(c *config.Config, clock Clock, log *slog.Logger) (*Papers, *buffe
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	store, recovery, err := buffer.OpenChecked(StorePath(c), buffer.Options{Key: papers}, clock.Now().Time, CheckStore)
+	store, recovery, err := buffer.OpenChecked(StorePath(c), buffer.Options{Key: papers}, clock.Now().Time, check)
 	if err != nil {
 		papers.Close()
 		return nil, nil, nil, err
