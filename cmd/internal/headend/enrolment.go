@@ -61,7 +61,7 @@ func (e enrolment) load(id string) (*gateway, error) {
 	if g.keys, err = e.certificates(id, identity.Signature); err != nil {
 		return nil, err
 	}
-	files, err := filepath.Glob(filepath.Join(e.of(id), contractFiles))
+	files, err := e.files(id, contractFiles)
 	if err == nil && len(files) == 0 {
 		err = fmt.Errorf("%s is missing: smgw-sim pki enrol writes it", contractFile)
 	}
@@ -74,9 +74,19 @@ func (e enrolment) load(id string) (*gateway, error) {
 	return g, nil
 }
 
+// files are those of a gateway with such names, in order. The folder's own path is
+// no pattern, whatever is in it.
+func (e enrolment) files(id, pattern string) ([]string, error) {
+	names, err := fs.Glob(os.DirFS(e.of(id)), pattern)
+	for i, name := range names {
+		names[i] = filepath.Join(e.of(id), name)
+	}
+	return names, err
+}
+
 // certificates are those of all files of a use, tls.cert.pem and tls-2.cert.pem.
 func (e enrolment) certificates(id string, use identity.Use) ([]*x509.Certificate, error) {
-	files, err := filepath.Glob(filepath.Join(e.of(id), use.String()+"*.cert.pem"))
+	files, err := e.files(id, use.String()+"*.cert.pem")
 	if err != nil {
 		return nil, fmt.Errorf("certificates of gateway %s: %w", id, err)
 	}
@@ -135,7 +145,7 @@ func Enrol(dir, gatewayID string, issued identity.Issued, contract string) (name
 // place is the file for a contract that holds from a day: that of the version from
 // the same day, which it replaces, or one beside the others.
 func (e enrolment) place(id string, from form.Date) (string, error) {
-	files, err := filepath.Glob(filepath.Join(e.of(id), contractFiles))
+	files, err := e.files(id, contractFiles)
 	if err != nil || len(files) == 0 {
 		return contractFile, err
 	}

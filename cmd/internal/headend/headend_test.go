@@ -47,7 +47,7 @@ type gateway struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{dir: filepath.Join(t.TempDir(), "headend")}
+	b := &bench{dir: filepath.Join(t.TempDir(), "head-end [1]")} // a path is no pattern
 	var err error
 	b.pki, err = authority.Create(filepath.Join(t.TempDir(), "pki"))
 	require.NoError(t, err)
