@@ -244,7 +244,7 @@ func newEventWithdrawCommand() *cobra.Command {
 		Use:     "withdraw ID",
 		Short:   "Take an event back that nothing was built of yet",
 		Example: "  smgw event withdraw 48afa1b9",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneID("smgw event list"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return actOnEvent(cmd, &w, asJSON, control.EventsPath+"/"+url.PathEscape(args[0])+"/withdraw")
 		},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -70,6 +71,20 @@ func newOutboxListCommand() *cobra.Command {
 	return cmd
 }
 
+// oneID takes one id, as it is listed: an empty one or "..", made a path, would name
+// something else.
+func oneID(lists string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := cobra.ExactArgs(1)(cmd, args); err != nil {
+			return err
+		}
+		if strings.Trim(args[0], "./") == "" {
+			return fmt.Errorf("%q is no id, %s shows those there are", args[0], lists)
+		}
+		return nil
+	}
+}
+
 // shownItem is what `smgw outbox show --json` writes.
 type shownItem struct {
 	control.Item
@@ -90,7 +105,7 @@ func newOutboxShowCommand() *cobra.Command {
 		Long: `Show prints an item and the payload that it sends, as "smgw form preview" does. It
 shows measured values, so the journal tells who looked.`,
 		Example: "  smgw outbox show 5aaae038ffed78da7915ace0d850ee0e",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneID("smgw outbox list --all"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return w.look(func(c *control.Client) error {
 				var content control.ItemContent
@@ -166,7 +181,7 @@ func newOutboxRetryCommand() *cobra.Command {
 		Use:     "retry ID",
 		Short:   "Send an item again that was set aside",
 		Example: "  smgw outbox retry 5aaae038ffed78da7915ace0d850ee0e",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneID("smgw outbox list --all"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return decide(cmd, &w, asJSON, control.OutboxPath+"/"+url.PathEscape(args[0])+"/retry")
 		},
@@ -184,7 +199,7 @@ func newOutboxGiveUpCommand() *cobra.Command {
 		Use:     "give-up ID --reason TEXT",
 		Short:   "End an item that was set aside without delivering it; what it would send is erased",
 		Example: `  smgw outbox give-up 5aaae038ffed78da7915ace0d850ee0e --reason "the market location is not ours"`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneID("smgw outbox list --all"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return decide(cmd, &w, asJSON, control.OutboxPath+"/"+url.PathEscape(args[0])+"/give-up?"+url.Values{"reason": {reason}}.Encode())
 		},

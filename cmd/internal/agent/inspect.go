@@ -337,6 +337,9 @@ func (i *Inspection) readings(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if !to.IsZero() && to.Before(from) {
+		return control.Malformed("to %s is before from %s: want the earlier one first", to.Format(time.RFC3339), from.Format(time.RFC3339))
+	}
 	first, last := meter.Quarter(0), lastQuarter
 	if !from.IsZero() {
 		first = meter.QuarterOf(from.Add(meter.QuarterLength - 1))
@@ -457,7 +460,7 @@ func (i *Inspection) retry(r *http.Request) (control.Item, error) {
 
 func (i *Inspection) giveUp(r *http.Request) (control.Item, error) {
 	reason := r.URL.Query().Get("reason")
-	if reason == "" {
+	if strings.TrimSpace(reason) == "" {
 		return control.Item{}, control.Malformed("giving up needs a reason, for those who ask later")
 	}
 	return i.act(r, GivenUp, reason, func(it buffer.Item, e buffer.Event) error { return i.Store.GiveUp(it.ID, reason, e.At, e) })
