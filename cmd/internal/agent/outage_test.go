@@ -316,8 +316,8 @@ func TestRefusalsInARowAreFolded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown(t)
-		var log bytes.Buffer
-		folded, end := cli.Fold(slog.NewTextHandler(&log, nil))
+		log := &sharedLog{}
+		folded, end := cli.Fold(slog.NewTextHandler(log, nil))
 		refused := 0
 		w.set(func(string) deliver.Result {
 			refused++
@@ -331,7 +331,9 @@ func TestRefusalsInARowAreFolded(t *testing.T) {
 			agent.RunSender(ctx, "https://headend.test/0", w.store, w, &agent.SystemClock{}, slog.New(folded), 0)
 		}()
 		time.Sleep(30 * time.Minute)
+		w.mu.Lock()
 		require.Equal(t, 58, refused)
+		w.mu.Unlock()
 		require.Equal(t, 1, strings.Count(log.String(), "payload 1 is not in the contract"))
 		require.Contains(t, log.String(), "repeated=56")
 		require.Equal(t, 3, strings.Count(log.String(), "\n"), log.String())
@@ -343,10 +345,30 @@ func TestRefusalsInARowAreFolded(t *testing.T) {
 		stop()
 		<-done
 		end()
+		w.mu.Lock()
 		require.Greater(t, refused, 58+24*59)
+		w.mu.Unlock()
 		require.Less(t, strings.Count(log.String(), "\n"), 24*10)
 		require.NotContains(t, log.String(), "WARN")
 	})
+}
+
+// sharedLog is read while others write to it.
+type sharedLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *sharedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *sharedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 type stumbling struct {

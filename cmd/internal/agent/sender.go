@@ -174,7 +174,7 @@ func (s *sender) resume(now time.Time) {
 		failures: int(min(item.Attempts, math.MaxInt32)), since: item.LastTried,
 		notBefore: item.NotBefore.Add(-behind), lastError: item.LastError, stumbled: item.ID,
 	}
-	if found && st.rests(now) {
+	if rest := item.NotBefore.Sub(now); found && rest > 0 && rest <= longestRest+behind {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.state = st
