@@ -1,6 +1,7 @@
 package form
 
-// State of a value. Its MSCONS code lets a head-end convert without loss.
+// State of a value; beside it the code of the market's message MSCONS, to which a
+// head-end converts it without loss.
 type State uint8
 
 const (
@@ -11,16 +12,10 @@ const (
 	Missing                      // fehlender Wert, Z30
 )
 
-var states = [...]struct{ name, mscons string }{
-	True: {"true", "220"}, Substitute: {"substitute", "67"}, Preliminary: {"preliminary", "Z18"},
-	Unusable: {"unusable", "20"}, Missing: {"missing", "Z30"},
-}
+var states = [...]string{True: "true", Substitute: "substitute", Preliminary: "preliminary", Unusable: "unusable", Missing: "missing"}
 
 // String gives the name that payloads and previews carry, "true" … "missing".
-func (s State) String() string { return states[s].name }
-
-// MSCONS gives the code in the market's message MSCONS.
-func (s State) MSCONS() string { return states[s].mscons }
+func (s State) String() string { return states[s] }
 
 // MarshalText is String, for JSON.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

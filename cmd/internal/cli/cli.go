@@ -23,7 +23,7 @@ func Run(root *cobra.Command) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %s\n", root.Name(), Explain(err))
+		fmt.Fprintf(os.Stderr, "%s: %s\n", root.Name(), explain(err))
 		return 1
 	}
 	return 0

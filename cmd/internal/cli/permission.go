@@ -11,9 +11,9 @@ import (
 	"syscall"
 )
 
-// Explain gives an error's text, and where a file or folder may not be read or
+// explain gives an error's text, and where a file or folder may not be read or
 // written says whose it is and what to do.
-func Explain(err error) string {
+func explain(err error) string {
 	var at *fs.PathError
 	if !errors.As(err, &at) || !errors.Is(at, fs.ErrPermission) {
 		return err.Error()
