@@ -99,7 +99,7 @@ func (f *farewell) run(ctx context.Context) error {
 			return fmt.Errorf("--export %s: the file exists: name a new one", f.export)
 		}
 	}
-	if err := f.confirm(); err != nil {
+	if err := f.confirm(ctx); err != nil {
 		return err
 	}
 	if marker != nil { // it was cut off while it erased
@@ -118,7 +118,7 @@ func (f *farewell) run(ctx context.Context) error {
 }
 
 // confirm says what will happen and asks whether it shall.
-func (f *farewell) confirm() error {
+func (f *farewell) confirm(ctx context.Context) error {
 	fmt.Fprintf(f.out, `Gateway %s ends its work:
   it takes no more readings, builds what is due up to its last reading, and waits until the head-end has it;
   then keys and certificates in %s and all readings in %s* are erased for good;
@@ -131,14 +131,25 @@ func (f *farewell) confirm() error {
 		return errors.New("nobody can be asked, because standard input is no terminal: want --yes")
 	}
 	fmt.Fprintf(f.out, "Type the gateway's id to go on: ")
-	line, err := bufio.NewReader(f.in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
+	typed := make(chan error, 1)
+	go func() { // a signal does not end the reading of a terminal
+		line, err := bufio.NewReader(f.in).ReadString('\n')
+		switch {
+		case err != nil && !errors.Is(err, io.EOF):
+		case strings.TrimSpace(line) != f.config.Gateway.ID:
+			err = errors.New("that is not the gateway's id: nothing was changed")
+		default:
+			err = nil
+		}
+		typed <- err
+	}()
+	select {
+	case err := <-typed:
 		return err
+	case <-ctx.Done():
+		fmt.Fprintln(f.out)
+		return fmt.Errorf("interrupted: nothing was changed: %w", ctx.Err())
 	}
-	if strings.TrimSpace(line) != f.config.Gateway.ID {
-		return errors.New("that is not the gateway's id: nothing was changed")
-	}
-	return nil
 }
 
 func terminal(in io.Reader) bool {

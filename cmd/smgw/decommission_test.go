@@ -8,6 +8,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/creack/pty"
 	"github.com/stretchr/testify/require"
 
 	"smgw/cmd/internal/agent"
@@ -43,6 +44,23 @@ func TestDecommissionKeepsAnAgentWhoseReadingsWaitForTheClock(t *testing.T) {
 			require.ErrorContains(t, err, `readings of meter "main" wait in memory until the clock is right`)
 		}
 	}
+}
+
+// Ctrl-C at the question ends it, and not only the Enter after it.
+func TestAnInterruptedQuestionIsAnswered(t *testing.T) {
+	c, err := config.Load("../../docs/smgw.example.toml")
+	require.NoError(t, err)
+	c.Gateway.StateDir = t.TempDir()
+	keyboard, tty, err := pty.Open()
+	require.NoError(t, err)
+	defer keyboard.Close()
+	defer tty.Close()
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	f := &farewell{config: c, in: tty, out: io.Discard, lines: io.Discard, log: io.Discard}
+	require.ErrorContains(t, f.run(ctx), "interrupted: nothing was changed")
+	_, err = keyboard.WriteString("\n") // lets go of the reader
+	require.NoError(t, err)
 }
 
 // Who interrupts a decommissioning before its agent answers has erased nothing,
