@@ -59,6 +59,14 @@ func (t localTime) MarshalJSON() ([]byte, error) {
 	return []byte(`"` + t.In(form.Berlin).Format(time.RFC3339) + `"`), nil
 }
 
+// local is nil for none.
+func local(at *time.Time) *localTime {
+	if at == nil {
+		return nil
+	}
+	return &localTime{*at}
+}
+
 func newFormShowCommand() *cobra.Command {
 	var file, on, lang string
 	var asJSON bool
@@ -114,28 +122,18 @@ with --on, the form is shown without it.`,
 func newShownForm(c *form.Contract, now time.Time) shownForm {
 	shown := shownForm{Edition: c.Edition, MeLo: c.MeLo, Rows: []shownRow{}}
 	whole := config.Config{Contract: *c}
-	const ahead = 32 // every row that a calendar makes due is due within a month
-	first := form.DateOf(now)
-	if c.From != (form.Date{}) && first.Before(c.From) {
-		first, shown.From = c.From, &c.From
+	if c.From != (form.Date{}) && form.DateOf(now).Before(c.From) {
+		shown.From = &c.From
 	}
-	plan := c.Own().Plan(first, first.AddDays(ahead))
 	for _, e := range whole.Entitlements(now) {
 		m := c.Location(e.MaLo)
 		r := shownRow{
 			MaLo: e.MaLo, Direction: m.Direction, Class: m.Class, Row: e.Row, From: form.MSB,
 			HowOften: rhythmNames[e.Rhythm], Purpose: e.Purpose, Occasions: e.Occasions, Values: append([]config.Content{}, e.Values...), rhythm: e.Rhythm,
+			NextDue: local(e.NextDue),
 		}
 		for _, to := range e.To {
-			receiver := shownReceiver{Role: to.Role, PartnerID: to.PartnerID}
-			next := func(d form.Due) bool { return d.Row == e.Row && d.MaLo == e.MaLo && d.To == to.Role && d.At.After(now) }
-			if i := slices.IndexFunc(plan, next); i >= 0 {
-				receiver.NextDue = &localTime{plan[i].At}
-				if r.NextDue == nil || plan[i].At.Before(r.NextDue.Time) {
-					r.NextDue = receiver.NextDue
-				}
-			}
-			r.To = append(r.To, receiver)
+			r.To = append(r.To, shownReceiver{Role: to.Role, PartnerID: to.PartnerID, NextDue: local(to.NextDue)})
 		}
 		shown.Rows = append(shown.Rows, r)
 	}

@@ -30,6 +30,7 @@ type Recipient struct {
 	Role      form.Role      `json:"role"`
 	PartnerID form.PartnerID `json:"partner_id"`
 	Endpoint  string         `json:"endpoint"`
+	NextDue   *time.Time     `json:"-"` // as of the Entitlement, for this receiver
 }
 
 // Content is one kind of value in a payload, and the register it is made from.
@@ -66,22 +67,30 @@ func (c *Config) Entitlements(now time.Time) []Entitlement {
 			e.HowOften = e.howOften()
 			for _, role := range row.To {
 				if r, ok := m.Receiver(role); ok {
-					e.To = append(e.To, Recipient{r.Role, r.PartnerID, c.EndpointOf(r)})
+					to := Recipient{r.Role, r.PartnerID, c.EndpointOf(r), nextDue(plan, row.Number, m.MaLo, role, now)}
+					if e.NextDue == nil || to.NextDue != nil && to.NextDue.Before(*e.NextDue) {
+						e.NextDue = to.NextDue
+					}
+					e.To = append(e.To, to)
 				}
 			}
 			for _, item := range row.Of(m) {
 				e.Values = append(e.Values, Content{item.Kind, item.Of.Code(m.Direction)})
 			}
-			for _, d := range plan {
-				if d.Row == row.Number && d.MaLo == m.MaLo && d.At.After(now) {
-					e.NextDue = &d.At
-					break
-				}
-			}
 			all = append(all, e)
 		}
 	}
 	return all
+}
+
+// nextDue is when the first payload of a plan is due after now, nil where none is.
+func nextDue(plan []form.Due, row form.RowNumber, malo form.MarketLocationID, to form.Role, now time.Time) *time.Time {
+	for _, d := range plan {
+		if d.Row == row && d.MaLo == malo && d.To == to && d.At.After(now) {
+			return &d.At
+		}
+	}
+	return nil
 }
 
 // howOften says it in words: when momentary figures are sent by themselves, and
