@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -81,7 +82,11 @@ func (b *builder) buildAll(settled meter.Quarter, now time.Time) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, s := range seriesOf(b.history) {
+	all := seriesOf(b.history)
+	if err := b.beginAll(all, marks, settled, now); err != nil {
+		return err
+	}
+	for _, s := range all {
 		if e := b.buildSeries(s, marks, settled, now); e != nil {
 			err = errors.Join(err, fmt.Errorf("market location %s: %w", s.malo, e))
 		}
@@ -159,10 +164,7 @@ func (s *series) has(d form.Due) bool {
 func (b *builder) buildSeries(s series, marks map[string]meter.Quarter, settled meter.Quarter, now time.Time) error {
 	after, known := marks[s.mark]
 	if !known {
-		var err error
-		if after, known, err = b.begin(s, settled, now); err != nil || !known {
-			return err
-		}
+		return nil
 	}
 	losses, err := b.Store.Losses()
 	if err != nil {
@@ -200,8 +202,36 @@ func (b *builder) buildSeries(s series, marks map[string]meter.Quarter, settled 
 	return nil
 }
 
-// begin begins a series, where it is entitled to by now and its meter was ever read.
-func (b *builder) begin(s series, settled meter.Quarter, now time.Time) (from meter.Quarter, begun bool, err error) {
+// beginAll begins the series that can begin, before any is built: of a store that is
+// full gives way what no mark keeps, and a mark that has moved on keeps less. The
+// earliest begins first.
+func (b *builder) beginAll(all []series, marks map[string]meter.Quarter, settled meter.Quarter, now time.Time) error {
+	begin := map[string]meter.Quarter{}
+	for _, s := range all {
+		if _, known := marks[s.mark]; known {
+			continue
+		}
+		from, begins, err := b.begins(s, settled)
+		if err != nil {
+			return fmt.Errorf("market location %s: %w", s.malo, err)
+		}
+		if begins {
+			begin[s.mark] = from
+		}
+	}
+	for _, mark := range slices.SortedFunc(maps.Keys(begin), func(x, y string) int { return cmp.Or(cmp.Compare(begin[x], begin[y]), cmp.Compare(x, y)) }) {
+		event := b.event(now, SeriesBegun, "series", mark, "from", begin[mark].String())
+		if err := b.Store.Build(mark, begin[mark], nil, event); err != nil {
+			return err
+		}
+		marks[mark] = begin[mark]
+	}
+	return nil
+}
+
+// begins is where a series begins, where it is entitled to by now and its meter was
+// ever read.
+func (b *builder) begins(s series, settled meter.Quarter) (from meter.Quarter, begins bool, err error) {
 	if settled < s.from || s.to <= settled {
 		return 0, false, nil // not yet, or no more: what was begun would have a mark
 	}
@@ -210,16 +240,11 @@ func (b *builder) begin(s series, settled meter.Quarter, now time.Time) (from me
 		if err != nil {
 			return 0, false, err
 		}
-		if found && (!begun || first.Boundary < from) {
-			from, begun = first.Boundary, true
+		if found && (!begins || first.Boundary < from) {
+			from, begins = first.Boundary, true
 		}
 	}
-	if !begun {
-		return 0, false, nil
-	}
-	from = max(from, s.from)
-	begins := b.event(now, SeriesBegun, "series", s.mark, "from", from.String())
-	return from, true, b.Store.Build(s.mark, from, nil, begins)
+	return max(from, s.from), begins, nil
 }
 
 // end ends a series, so that it keeps no readings any more.
