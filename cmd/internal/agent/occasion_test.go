@@ -233,6 +233,26 @@ func TestEventThatCannotBeIsRefused(t *testing.T) {
 	require.Empty(t, b.journal(agent.EventTold))
 }
 
+// The gateway saw an exchange, and somebody tells it by his watch: the old device's
+// register must not become the new one's.
+func TestDeviceIsNotBuiltInWhileTheOneBeforeIsRead(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	exchanged := began.AddDays(2).At(14, 7)
+	b.play(b.home.Since(), exchanged)
+	b.device = "\x0a\x01SIM\x00\x00\x00\x00b"
+	c := inside(b.play(exchanged.Add(time.Minute), exchanged.Add(time.Hour)))
+	first := meter.QuarterOf(exchanged) + 1
+	for _, early := range []meter.Quarter{first - 1, first - 2} {
+		_, err := b.tell(c, form.DeviceBuiltIn, early)
+		require.ErrorContains(t, err, "device 0a0153494d0000000062 was first read at "+form.Local(first)+": tell that one")
+	}
+	for _, right := range []meter.Quarter{first, first + 1} {
+		_, err := b.tell(c, form.DeviceBuiltIn, right)
+		require.NoError(t, err)
+	}
+}
+
 // Two devices that answer in turn, because two heads sit on one line, make one
 // exchange a day and not one a quarter hour.
 func TestDevicesThatAnswerInTurnAreNoFlood(t *testing.T) {

@@ -104,7 +104,42 @@ func (i *Inspection) parseEvent(r *http.Request, now time.Time) (e form.Event, e
 	} else if begin != 0 && e.At < begin {
 		return e, control.Impossible("%s lies before %s, where this gateway's own work begins", form.Local(e.At), form.Local(begin))
 	}
-	return e, i.concerned(&e, query.Get("malo"), query.Get("meter"))
+	if err := i.concerned(&e, query.Get("malo"), query.Get("meter")); err != nil {
+		return e, err
+	}
+	return e, i.builtLater(&e)
+}
+
+// builtLater refuses a device that is told to be built in while the one before it
+// was still read: its register would be told as that of the new one. What is read
+// within a day shows it; where nothing does, the person is believed.
+func (i *Inspection) builtLater(e *form.Event) error {
+	if e.Kind != form.DeviceBuiltIn {
+		return nil
+	}
+	name := e.Meter
+	if name == "" {
+		name = i.Config.Contract.Location(e.MaLo).Meter
+	}
+	const day = meter.Quarter(24 * time.Hour / meter.QuarterLength)
+	read, err := i.Store.Boundaries(name, e.At-day, e.At+day)
+	if err != nil {
+		return err
+	}
+	var old meter.DeviceID // read before and, alone, at the boundary
+	for n, b := range read {
+		switch {
+		case b.Boundary < e.At:
+			old = b.Device
+		case b.Boundary == e.At && b.Device != old, n == 0 || old == "":
+			return nil
+		case b.Boundary > e.At && read[n-1].Boundary < e.At:
+			return nil // nothing was read at it
+		case b.Device != old:
+			return control.Impossible("at %s meter %s still had device %s; device %s was first read at %s: tell that one", form.Local(e.At), name, old, b.Device, form.Local(b.Boundary))
+		}
+	}
+	return nil
 }
 
 // begin is where the gateway's own work begins, 0 where it has not yet.
