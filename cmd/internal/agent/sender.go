@@ -178,7 +178,12 @@ func (s *sender) resume(now time.Time) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.state = st
+		s.sayFailing(st.lastError)
 	}
+}
+
+func (s *sender) sayFailing(why string) {
+	s.log.Warn("nothing gets through to the head-end; it is tried again for ever", "err", why)
 }
 
 // nudge tells a running sender that its queue has grown.
@@ -361,7 +366,7 @@ func (s *sender) pause(now time.Time, retryAfter time.Duration, why, over string
 	st := &s.state
 	if st.failures == 0 {
 		st.since = now
-		s.log.Warn("nothing gets through to the head-end; it is tried again for ever", "err", why)
+		s.sayFailing(why)
 	}
 	pause := longestPause
 	if st.failures < 10 { // 10 s doubled ten times is beyond an hour

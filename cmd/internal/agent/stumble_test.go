@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -182,6 +183,7 @@ func TestALonePayloadThatIsAnsweredWrongIsNotHammered(t *testing.T) {
 				require.Less(t, len(tried), before+8, "pauses of an hour, or a half")
 				require.Greater(t, tried[before].Sub(tried[before-1]), 15*time.Minute)
 
+				require.Equal(t, 2, strings.Count(log.String(), "level=WARN msg=\"nothing gets through"), "each start says why once:\n%s", log.String())
 				client.mended = true
 				live(func(a *agent.Agent) {
 					time.Sleep(time.Hour + time.Minute)
