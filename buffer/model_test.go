@@ -158,8 +158,12 @@ func TestStoreAgreesWithItsModel(t *testing.T) {
 				m.committed()
 			},
 			"note": func(t *rapid.T) {
-				n := note(rapid.IntRange(0, 60).Draw(t, "note"))
+				i := rapid.IntRange(0, 60).Draw(t, "note")
+				n := note(i)
 				n.Done = rapid.Bool().Draw(t, "done")
+				if i%2 == 0 { // one that needs some of the readings only
+					n.At += 31 * 96
+				}
 				noted := m.event("noted")
 				require.NoError(t, s.PutNote(n, noted))
 				full += m.gaveWay(t, s, noted.At)
@@ -266,7 +270,8 @@ func (m *model) unsettled() []buffer.Item {
 	return all
 }
 
-// needed is the first boundary that anything unsettled or unbuilt needs.
+// needed is the first boundary that anything unsettled or unbuilt, or a note that
+// is not done, needs.
 func (m *model) needed() meter.Quarter {
 	if len(m.marks) == 0 {
 		return 0
@@ -274,6 +279,11 @@ func (m *model) needed() meter.Quarter {
 	first := m.marks["x"]
 	for _, it := range m.unsettled() {
 		first = min(first, it.Needs.From)
+	}
+	for _, n := range m.notes {
+		if !n.Done {
+			first = min(first, n.At-31*96)
+		}
 	}
 	return first
 }

@@ -17,7 +17,7 @@ import (
 // The text is opaque here.
 type Note struct {
 	ID   string        // made from what happened: the same thing noted twice is one
-	At   meter.Quarter // when it happened
+	At   meter.Quarter // when it happened, or what came late begins; readings from a month before are kept until it is done
 	Done bool          // nothing waits for it any more
 	Text []byte
 }

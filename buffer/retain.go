@@ -112,9 +112,13 @@ func (s *Store) retainBoundaries(now time.Time, p Policy, r *Retained) error {
 	return nil
 }
 
+// noteNeeds is how much before what a note is about is needed for what is made of
+// it: a month.
+const noteNeeds = 31 * 96
+
 // neededFrom returns the first boundary of a meter that a waiting item was made
-// from, or that a series may still be built from. Marks belong to no meter, so
-// the series that lags most behind decides for all.
+// from, or that a series or a note may still be built from. Marks and notes belong
+// to no meter, so the one that lags most behind decides for all.
 func (s *Store) neededFrom(meterName string) (meter.Quarter, error) {
 	needed := meter.Quarter(maxQuarter)
 	s.outbox.each(func(it *Item) {
@@ -129,7 +133,13 @@ func (s *Store) neededFrom(meterName string) (meter.Quarter, error) {
 	for _, q := range series {
 		needed = min(needed, q)
 	}
-	return needed, err
+	notes, nerr := s.Notes()
+	for _, n := range notes {
+		if !n.Done {
+			needed = min(needed, max(0, n.At-noteNeeds))
+		}
+	}
+	return needed, errors.Join(err, nerr)
 }
 
 // eraseBoundaries deletes a meter's boundary readings before a boundary, oldest

@@ -55,6 +55,22 @@ func TestRetention(t *testing.T) {
 			}
 		}
 	})
+	t.Run("keeps a month before what is noted, until the note is done", func(t *testing.T) {
+		s := open(t)
+		require.NoError(t, buffer.Fill(s.Store, "main", day0, day0+200*96, reading))
+		require.NoError(t, s.Build("x", day0+200*96, nil))
+		late := buffer.Note{ID: "late", At: day0 + 40*96}
+		require.NoError(t, s.PutNote(late))
+		for _, want := range []meter.Quarter{day0 + 9*96, day0 + 199*96} {
+			_, err := s.Retain((day0 + 200*96).Time(), buffer.Policy{History: day})
+			require.NoError(t, err)
+			first, _, err := s.FirstBoundary("main")
+			require.NoError(t, err)
+			require.Equal(t, want, first.Boundary)
+			late.Done = true
+			require.NoError(t, s.PutNote(late))
+		}
+	})
 	t.Run("remembers an item for as long after it was made as after it was settled, whatever clock settled it", func(t *testing.T) {
 		s := open(t)
 		it := item(1)

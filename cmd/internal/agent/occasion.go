@@ -71,7 +71,7 @@ func (n note) stored(done bool) (buffer.Note, error) {
 	case n.Event != nil:
 		s.ID, s.At = n.Event.id(), n.Event.At
 	case n.Late != nil:
-		s.ID, s.At = fmt.Sprintf("late %s %s %s", n.Late.Meter, n.Late.From, n.Late.To), n.Late.To
+		s.ID, s.At = fmt.Sprintf("late %s %s %s", n.Late.Meter, n.Late.From, n.Late.To), n.Late.From
 	case n.Farewell != nil:
 		s.ID, s.At = farewellID, meter.QuarterOf(n.Farewell.Asked)
 	}
