@@ -20,6 +20,7 @@ import (
 // beyondCDDL are what docs/payload.cddl says in its comments only.
 var beyondCDDL = []string{
 	"an empty period", "a moment of a month", "a momentary figure without its moment", "final though true", "a wrong check digit", "missing with an amount", "true without an amount", "a correction that names nothing", "a trailing zero",
+	"a time of an energy", "missing quarter hours of an energy",
 }
 
 // Others read what the code writes: docs/payload.cddl, cbor2 and @auth0/cose for
