@@ -30,6 +30,7 @@ type model struct {
 	items      map[string]buffer.Item
 	marks      map[string]meter.Quarter
 	journal    []buffer.Event
+	waited     int // acknowledgements did, though there was a commit
 	// What a power cut leaves of items and journal: attempts and
 	// acknowledgements since the last commit are not in it.
 	durable struct {
@@ -56,7 +57,7 @@ func modelItem(n int) buffer.Item {
 // run again each time: leave it there.
 func TestStoreAgreesWithItsModel(t *testing.T) {
 	dir := fastDir(t)
-	run, steps, cuts, full := 0, 0, 0, 0
+	run, steps, cuts, full, waited := 0, 0, 0, 0, 0
 	if text := os.Getenv("BUFFER_STEPS"); text != "" { // the long run: in runs of a hundred
 		n, err := strconv.Atoi(text)
 		require.NoError(t, err, "BUFFER_STEPS")
@@ -125,6 +126,7 @@ func TestStoreAgreesWithItsModel(t *testing.T) {
 			m.marks["x"] = max(m.marks["x"], upTo)
 			m.committed()
 		}
+		defer func() { waited += m.waited }()
 		t.Repeat(map[string]func(*rapid.T){
 			"put": func(t *rapid.T) {
 				b := reading("main", day0+meter.Quarter(rapid.IntRange(0, 60).Draw(t, "quarter")))
@@ -240,6 +242,7 @@ func TestStoreAgreesWithItsModel(t *testing.T) {
 			"":        func(t *rapid.T) { steps++; m.compare(t, s) },
 		})
 	})
+	require.LessOrEqual(t, waited, 1+steps/1000, "an acknowledgement is written with the next commit")
 	t.Logf("%d steps against the model, %d power cuts, %d times something gave way", steps, cuts, full)
 }
 
@@ -253,6 +256,19 @@ func (m *model) append(t *rapid.T, s *buffer.Store) {
 	require.NoError(t, s.Append(a, b))
 	m.journal = append(m.journal, a, b)
 	m.committed()
+}
+
+// entries are what the store's journal says.
+func (m *model) entries(t *rapid.T, s *buffer.Store) (all []buffer.Event) {
+	require.NoError(t, s.Journal(0, func(e buffer.Entry) bool { all = append(all, e.Event); return true }))
+	return all
+}
+
+func kindsOf(events []buffer.Event) (kinds []string) {
+	for _, e := range events {
+		kinds = append(kinds, e.Kind)
+	}
+	return kinds
 }
 
 // committed says that all is on flash now.
@@ -330,7 +346,9 @@ func (m *model) gaveWay(t *rapid.T, s *buffer.Store, at time.Time) (times int) {
 			require.Empty(t, m.minutes, "they go first")
 			require.Zero(t, left, "they go before items")
 			for _, it := range m.unsettled()[:min(8, len(m.unsettled()))] {
-				require.NotEmpty(t, losses)
+				if len(losses) == 0 {
+					break // the file was compacted meanwhile, and that was enough
+				}
 				require.Equal(t, it.ID, losses[0].Subject)
 				losses = losses[1:]
 				it.State, it.Settled = buffer.GivenUp, at
@@ -397,12 +415,19 @@ func (m *model) compare(t *rapid.T, s *buffer.Store) {
 	marks, err := s.Series()
 	require.NoError(t, err)
 	require.Equal(t, m.marks, marks)
-	var kinds, want []string
-	require.NoError(t, s.Journal(0, func(e buffer.Entry) bool { kinds = append(kinds, e.Kind); return true }))
-	for _, e := range m.durable.journal {
-		want = append(want, e.Kind)
+	if kinds := kindsOf(m.entries(t, s)); !slices.Equal(kindsOf(m.durable.journal), kinds) {
+		// Acknowledgements that found no free pages in one piece waited on, and come
+		// later in the journal.
+		m.waited++
+		require.NoError(t, s.Compact())
+		require.NoError(t, s.Flush())
+		written := m.entries(t, s)
+		require.ElementsMatch(t, kindsOf(m.journal), kindsOf(written))
+		m.journal = written
+		m.committed()
+		delivered := func(kind string) bool { return kind == "delivered" }
+		require.Equal(t, slices.DeleteFunc(kindsOf(written), delivered), slices.DeleteFunc(kinds, delivered))
 	}
-	require.Equal(t, want, kinds)
 	require.NoError(t, s.VerifyJournal())
 	next, found := m.next(m.now)
 	it, ok, err := s.Next(item(0).Endpoint, m.now)
